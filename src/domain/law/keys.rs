@@ -1,0 +1,104 @@
+//! May this key be made, and in which state does it begin? (`law.md` sections 1 and 2)
+
+use crate::domain::algorithm::Algorithm;
+use crate::domain::guard::Guard;
+use crate::domain::key::{KeyRecord, KeyState, RoleSet};
+use crate::domain::law::sign::{first_epoch, role_limits};
+use crate::domain::name::{KeystoreName, RepositoryName, Role};
+use crate::domain::outcome::{Denial, Reason};
+use crate::domain::policy::{Custody, RepositoryPolicy};
+use crate::domain::public_key::PublicKey;
+use crate::domain::root::Roots;
+
+/// A key that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct KeyRequest<'a> {
+    /// The repository.
+    pub repository: &'a RepositoryName,
+    /// The roles that it is to be bound to.
+    pub roles: &'a RoleSet,
+    /// The keystore, when named.
+    pub keystore: Option<KeystoreName>,
+    /// The algorithm, when named.
+    pub algorithm: Option<Algorithm>,
+    /// Whether this begins a new repository: guards are seeded as 0.
+    pub new_repository: bool,
+}
+
+/// What is known of the repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its policy.
+    pub policy: &'a RepositoryPolicy,
+    /// Its keys.
+    pub keys: &'a [KeyRecord],
+    /// Whether any guard of this name exists, in any epoch.
+    pub has_guards: bool,
+    /// Its roots.
+    pub roots: &'a Roots,
+}
+
+/// What is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPlan {
+    /// Where.
+    pub keystore: KeystoreName,
+    /// What.
+    pub algorithm: Algorithm,
+    /// The state in which it begins.
+    pub state: KeyState,
+    /// Guards that begin with it.
+    pub guards: Vec<Guard>,
+    /// The largest message that the key must be able to sign, in bytes.
+    pub largest_message: usize,
+}
+
+/// Decides about a new key.
+pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, Denial> {
+    let KeyRequest { repository, roles, .. } = request;
+    let mut largest_message = 0;
+    let mut keystore = request.keystore.clone();
+    let mut algorithm = request.algorithm;
+    for role in roles.iter() {
+        let limits = role_limits(known.policy, repository, role)?;
+        largest_message = largest_message.max(limits.max_payload_bytes);
+        keystore = keystore.or_else(|| limits.keystore.clone());
+        algorithm = algorithm.or(limits.algorithm);
+    }
+    let living = known.keys.iter().filter(|key| key.state != KeyState::Destroyed).count();
+    if living >= known.policy.max_keys {
+        return Err(Denial::new(Reason::KeyLimit, format!("{repository} has {living} keys")));
+    }
+    let mut guards = Vec::new();
+    if request.new_repository {
+        if known.has_guards || known.roots.revision > 0 {
+            return Err(Denial::new(Reason::NotNew, format!("{repository} has a guard or a root")));
+        }
+        let online = known.policy.roles.iter().filter(|(_, limits)| limits.custody == Custody::Online);
+        guards.extend(online.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
+    }
+    let missing =
+        |what: &str| Denial::new(Reason::Malformed, format!("name the {what}: neither request nor policy does"));
+    Ok(KeyPlan {
+        keystore: keystore.ok_or_else(|| missing("keystore"))?,
+        algorithm: algorithm.ok_or_else(|| missing("algorithm"))?,
+        state: first_state(roles, known),
+        guards,
+        largest_message,
+    })
+}
+
+/// In an unrooted repository a role's first key is active at once; elsewhere a root activates.
+fn first_state(roles: &RoleSet, known: Known<'_>) -> KeyState {
+    let has_active =
+        |role: &Role| known.keys.iter().any(|key| key.state == KeyState::Active && key.roles.contains(role));
+    if known.roots.is_unrooted() && !roles.iter().any(has_active) { KeyState::Active } else { KeyState::Pending }
+}
+
+/// A public key stands in one record, for ever.
+pub fn check_unique(public_key: &PublicKey, existing: Option<&KeyRecord>) -> Result<(), Denial> {
+    match existing {
+        None => Ok(()),
+        Some(_) => Err(Denial::new(Reason::DuplicateKey, format!("public key {} is on record", public_key.id()))),
+    }
+}

@@ -1,0 +1,220 @@
+//! Staging and publishing a root; seeding a guard from published metadata. (`law.md` sections 2 and 4)
+
+use std::collections::BTreeSet;
+
+use crate::domain::guard::{Guard, GuardName};
+use crate::domain::key::{KeyRecord, KeyState};
+use crate::domain::name::{Role, Sha256Digest};
+use crate::domain::outcome::{Denial, Reason};
+use crate::domain::policy::{Custody, RepositoryPolicy};
+use crate::domain::public_key::KeyId;
+use crate::domain::root::{Roots, VerifiedRoot};
+use crate::domain::statement::Statement;
+use crate::domain::time::Instant;
+
+/// What is known of a repository when a root is shown to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Its policy.
+    pub policy: &'a RepositoryPolicy,
+    /// Its keys.
+    pub keys: &'a [KeyRecord],
+    /// Its roots.
+    pub roots: &'a Roots,
+    /// Every public key that any keystore of this daemon holds.
+    pub held: &'a BTreeSet<KeyId>,
+}
+
+/// What follows from a root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RootDecision {
+    /// The roots and key records after it, in one transaction.
+    Accepted {
+        /// The roots.
+        roots: Roots,
+        /// Key records whose state changes.
+        keys: Vec<KeyRecord>,
+    },
+    /// It stands already.
+    Unchanged,
+    /// A verified root of the trusted version with other bytes: the repository latches.
+    Fork {
+        /// The roots, latched.
+        roots: Roots,
+    },
+}
+
+/// Decides about a root that is not yet out. `candidate` was verified by both thresholds, or by its own when there is no
+/// trusted root; in that case the pin decides.
+pub fn stage(
+    candidate: VerifiedRoot,
+    pin: Option<Sha256Digest>,
+    retire: &BTreeSet<KeyId>,
+    known: Known<'_>,
+) -> Result<RootDecision, Denial> {
+    check_not_latched(known.roots)?;
+    check_no_offline_key_here(&candidate, known)?;
+    match &known.roots.trusted {
+        None => {
+            check_pin(&candidate, pin)?;
+            check_lists_active(&candidate, retire, known.keys)?;
+        }
+        Some(trusted) if candidate.version == trusted.version => {
+            return Ok(same_version(&candidate, trusted, known.roots));
+        }
+        Some(trusted) if candidate.version.get() != trusted.version.get() + 1 => {
+            let detail = format!("trusted is root {}, this is root {}", trusted.version, candidate.version);
+            return Err(Denial::new(Reason::RootVersion, detail));
+        }
+        Some(_) => {}
+    }
+    if known.roots.staged.as_ref() == Some(&candidate) {
+        return Ok(RootDecision::Unchanged);
+    }
+    let keys = after_staging(&candidate, known);
+    let roots = Roots { staged: Some(candidate), revision: known.roots.revision + 1, ..known.roots.clone() };
+    Ok(RootDecision::Accepted { roots, keys })
+}
+
+/// Records that a root is out, and promotes it. It must be the staged one, or a pinned first root.
+pub fn publish(
+    candidate: VerifiedRoot,
+    pin: Option<Sha256Digest>,
+    retire: &BTreeSet<KeyId>,
+    known: Known<'_>,
+) -> Result<RootDecision, Denial> {
+    check_not_latched(known.roots)?;
+    if let Some(trusted) = &known.roots.trusted
+        && candidate.version == trusted.version
+    {
+        return Ok(same_version(&candidate, trusted, known.roots));
+    }
+    let (known_keys, revision) = match &known.roots.staged {
+        // A file that carries more signatures than the staged one is the same root.
+        Some(staged) if staged.signed_digest == candidate.signed_digest => (known.keys.to_vec(), known.roots.revision),
+        None if known.roots.trusted.is_none() => match stage(candidate.clone(), pin, retire, known)? {
+            RootDecision::Accepted { roots, keys } => (merged(known.keys, &keys), roots.revision),
+            other => return Ok(other),
+        },
+        _ => {
+            let detail = format!("root {} is not the staged root", candidate.version);
+            return Err(Denial::new(Reason::RootNotStaged, detail));
+        }
+    };
+    check_no_offline_key_here(&candidate, known)?;
+    let keys: Vec<_> = known_keys
+        .iter()
+        .map(|key| if key.state == KeyState::Retiring { key.with_state(KeyState::Retired) } else { key.clone() })
+        .filter(|key| !known.keys.contains(key))
+        .collect();
+    let roots = Roots { trusted: Some(candidate), staged: None, revision: revision + 1, ..known.roots.clone() };
+    Ok(RootDecision::Accepted { roots, keys })
+}
+
+/// Decides about seeding a guard from metadata that `tuf` verified under the trusted root.
+pub fn seed(
+    name: &GuardName,
+    statement: &Statement,
+    existing: Option<&Guard>,
+    policy: &RepositoryPolicy,
+    now: Instant,
+    by: String,
+) -> Result<Guard, Denial> {
+    crate::domain::law::sign::role_limits(policy, &name.repository, &name.role)?;
+    if statement.metadata_type() != name.role.metadata_type() {
+        let detail = format!("the file is of type {}, the guard is of {}", statement.metadata_type(), name.role);
+        return Err(Denial::new(Reason::WrongRole, detail));
+    }
+    let seeded = Guard::seeded_from(name.clone(), statement, now, by);
+    match existing {
+        Some(guard) if guard.head.is_some() => {
+            Err(Denial::new(Reason::AlreadySeeded, format!("the guard of {name} has a head")))
+        }
+        Some(guard) => Ok(Guard { revision: guard.revision + 1, ..seeded }),
+        None => Ok(seeded),
+    }
+}
+
+fn check_not_latched(roots: &Roots) -> Result<(), Denial> {
+    match roots.fork {
+        None => Ok(()),
+        Some(other) => {
+            Err(Denial::new(Reason::Latched, format!("a second root of the trusted version was shown: {other}")))
+        }
+    }
+}
+
+fn same_version(candidate: &VerifiedRoot, trusted: &VerifiedRoot, roots: &Roots) -> RootDecision {
+    if candidate.signed_digest == trusted.signed_digest {
+        return RootDecision::Unchanged;
+    }
+    let roots = Roots { fork: Some(candidate.file_digest), revision: roots.revision + 1, ..roots.clone() };
+    RootDecision::Fork { roots }
+}
+
+fn check_pin(candidate: &VerifiedRoot, pin: Option<Sha256Digest>) -> Result<(), Denial> {
+    match pin {
+        Some(pin) if pin == candidate.file_digest => Ok(()),
+        Some(pin) => {
+            let detail = format!("the pin is {pin}, the file has {}", candidate.file_digest);
+            Err(Denial::new(Reason::RootPin, detail))
+        }
+        None => Err(Denial::new(Reason::RootPin, format!("no pin was given; the file has {}", candidate.file_digest))),
+    }
+}
+
+fn check_lists_active(candidate: &VerifiedRoot, retire: &BTreeSet<KeyId>, keys: &[KeyRecord]) -> Result<(), Denial> {
+    for key in keys.iter().filter(|key| key.state == KeyState::Active) {
+        let id = key.id();
+        let top_level = key.roles.iter().any(|role| !matches!(role, Role::Delegated(_)));
+        if top_level && !is_listed(candidate, key) && !retire.contains(&id) {
+            let roles: Vec<_> = key.roles.iter().map(Role::as_str).collect();
+            return Err(Denial::new(Reason::RootOmitsKey, format!("active key {id} of {}", roles.join(" and "))));
+        }
+    }
+    Ok(())
+}
+
+/// No key that a root gives to root, or to an offline role, is within reach of this daemon.
+fn check_no_offline_key_here(candidate: &VerifiedRoot, known: Known<'_>) -> Result<(), Denial> {
+    for (role, keys) in &candidate.roles {
+        let offline = *role == Role::Root
+            || known.policy.roles.get(role).is_some_and(|limits| limits.custody == Custody::Offline);
+        let here = |id: &&KeyId| known.held.contains(id) || known.keys.iter().any(|key| key.id() == **id);
+        if offline && let Some(id) = keys.keys.keys().find(here) {
+            return Err(Denial::new(Reason::RootListsKeyHere, format!("key {id}, listed for {role}")));
+        }
+    }
+    Ok(())
+}
+
+/// Listed for each of its roles, under the same public key.
+fn is_listed(root: &VerifiedRoot, key: &KeyRecord) -> bool {
+    let id = key.id();
+    key.roles.iter().any(|role| root.lists(role, &id))
+}
+
+/// Key states under a staged root. First what a replaced staged root did is undone, then this one is applied.
+fn after_staging(candidate: &VerifiedRoot, known: Known<'_>) -> Vec<KeyRecord> {
+    let trusted = known.roots.trusted.as_ref();
+    let change = |key: &KeyRecord| {
+        if key.roles.iter().all(|role| matches!(role, Role::Delegated(_))) {
+            return None; // a root says nothing about them
+        }
+        let in_trusted = trusted.map_or(key.state == KeyState::Active, |root| is_listed(root, key));
+        let state = match (key.state, is_listed(candidate, key), in_trusted) {
+            (KeyState::Retired | KeyState::Destroyed, _, _) => return None,
+            (_, true, _) => KeyState::Active,
+            (_, false, true) => KeyState::Retiring,
+            (KeyState::Retiring, false, false) => KeyState::Retiring,
+            (_, false, false) => KeyState::Pending,
+        };
+        (state != key.state).then(|| key.with_state(state))
+    };
+    known.keys.iter().filter_map(change).collect()
+}
+
+fn merged(keys: &[KeyRecord], changed: &[KeyRecord]) -> Vec<KeyRecord> {
+    let newer = |key: &KeyRecord| changed.iter().find(|other| other.id() == key.id()).cloned();
+    keys.iter().map(|key| newer(key).unwrap_or_else(|| key.clone())).collect()
+}

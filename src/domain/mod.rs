@@ -1,0 +1,21 @@
+//! **The law.** What may be signed, by whom, when: pure values and decisions.
+//!
+//! Nothing here reads a clock, a file, a socket or the environment; everything that a decision needs is an argument.
+//! That is what makes the law testable to the last sentence, and `sealward explain` honest.
+
+pub mod algorithm;
+pub mod audit_event;
+pub mod caller;
+pub mod grant;
+pub mod guard;
+pub mod key;
+pub mod law;
+pub mod name;
+pub mod outcome;
+pub mod permit;
+pub mod policy;
+pub mod public_key;
+pub mod root;
+pub mod signature;
+pub mod statement;
+pub mod time;
