@@ -1,1 +1,196 @@
-//! (being built)
+//! **The verbs.** The only room where law, keystores, ledger and audit meet, each verb in a file of its own.
+//!
+//! Every verb takes the caller first, and passes through one audited wrapper ([`audited`]) that nobody can forget: it
+//! writes the leaf of a refusal before the refusal leaves, and counts.
+
+mod audit;
+mod audited;
+mod explain;
+mod generate;
+mod keys;
+mod locks;
+mod metrics;
+mod root;
+mod rotate;
+mod seed;
+mod sign;
+mod start;
+mod status;
+mod whoami;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant as Monotonic;
+
+pub use audit::{Consistency, Inclusion, Leaves};
+pub use explain::Explanation;
+pub use generate::KeyOrder;
+pub use metrics::{Metrics, Stage};
+pub use root::{RootChange, RootFiles, RootUpload};
+pub use rotate::Rotated;
+pub use seed::Seeded;
+pub use sign::{KeySigned, SignItem, Signed};
+pub use start::StartError;
+pub use status::{GuardStatus, KeystoreStatus, Latch, Status};
+pub use whoami::Identity;
+
+use crate::audit::note::NoteSigner;
+use crate::domain::caller::Caller;
+use crate::domain::grant::{Grants, Verb};
+use crate::domain::name::{KeystoreName, RepositoryName, Role};
+use crate::domain::outcome::{Denial, Reason};
+use crate::domain::policy::{Policies, RepositoryPolicy};
+use crate::domain::public_key::KeyId;
+use crate::domain::time::Instant;
+use crate::keystore::desk::Desk;
+use crate::ledger::Ledger;
+
+/// Who asks, under which number, and until when an answer is of use.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The caller, as a door authenticated it.
+    pub caller: Caller,
+    /// Names the request in logs, leaves and errors.
+    pub request: String,
+    /// After this the answer is `deadline`.
+    pub deadline: Monotonic,
+}
+
+/// What the configuration says that may change while the daemon runs.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Per repository.
+    pub policies: Policies,
+    /// Per caller.
+    pub grants: Grants,
+}
+
+/// The time, handed in.
+pub trait Clock: Send + Sync {
+    /// Now, in seconds.
+    fn now(&self) -> Instant;
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The memory.
+    pub ledger: Arc<dyn Ledger>,
+    /// The keystores, each behind its queue.
+    pub desks: BTreeMap<KeystoreName, Arc<Desk>>,
+    /// The rules.
+    pub rules: Rules,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The audit log's own key.
+    pub note_signer: Arc<dyn NoteSigner>,
+}
+
+/// The verbs over their parts.
+pub struct Engine {
+    ledger: Arc<dyn Ledger>,
+    desks: BTreeMap<KeystoreName, Arc<Desk>>,
+    rules: RwLock<Arc<Rules>>,
+    clock: Arc<dyn Clock>,
+    note_signer: Arc<dyn NoteSigner>,
+    locks: locks::Locks,
+    aggregates: audited::Aggregates,
+    metrics: Arc<Metrics>,
+    explained: explain::Limiter,
+    checkpointing: tokio::sync::Mutex<()>,
+    /// Every public key that a keystore was seen to hold.
+    held: Mutex<BTreeSet<KeyId>>,
+    started: Instant,
+}
+
+impl Engine {
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The memory's counters and condition.
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.ledger
+    }
+
+    /// The keystores.
+    pub fn desks(&self) -> &BTreeMap<KeystoreName, Arc<Desk>> {
+        &self.desks
+    }
+
+    /// Replaces the rules, whole.
+    pub fn replace_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// The largest payload that any role may have, in bytes.
+    pub fn largest_payload(&self) -> usize {
+        self.rules().policies.largest_payload()
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn desk(&self, name: &KeystoreName) -> Result<&Arc<Desk>, Denial> {
+        self.desks.get(name).ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
+    }
+
+    /// What stands before every verb that signs or changes keys.
+    fn check_serving(&self) -> Result<(), Denial> {
+        match self.ledger.condition() {
+            crate::ledger::Condition::Fault(cause) => {
+                Err(Denial::new(Reason::Latched, format!("fault: the ledger failed: {cause}")))
+            }
+            // A full disk is tried again with each request; that is how it heals.
+            crate::ledger::Condition::DiskFull | crate::ledger::Condition::Serving => Ok(()),
+        }
+    }
+}
+
+impl Rules {
+    /// The policy of a repository for a caller that may do this with a role of it. Without a grant there is one answer,
+    /// whether the repository exists or not.
+    fn admit_role(&self, call: &Call, verb: Verb, repository: &RepositoryName, role: &Role) -> Result<&RepositoryPolicy, Denial> {
+        if !self.grants.allow_role(&call.caller, verb, repository, role) {
+            return Err(no_grant(call, verb));
+        }
+        self.policy(repository)
+    }
+
+    /// As [`Rules::admit_role`], for what concerns a repository as a whole.
+    fn admit_repository(&self, call: &Call, verb: Verb, repository: &RepositoryName) -> Result<&RepositoryPolicy, Denial> {
+        if !self.grants.allow_repository(&call.caller, verb, repository) {
+            return Err(no_grant(call, verb));
+        }
+        self.policy(repository)
+    }
+
+    /// As [`Rules::admit_role`], for what concerns the daemon as a whole.
+    fn admit_daemon(&self, call: &Call, verb: Verb) -> Result<(), Denial> {
+        if self.grants.allow_daemon(&call.caller, verb) { Ok(()) } else { Err(no_grant(call, verb)) }
+    }
+
+    fn policy(&self, repository: &RepositoryName) -> Result<&RepositoryPolicy, Denial> {
+        self.policies.find(repository).ok_or_else(|| {
+            Denial::new(Reason::UnknownRepository, format!("the configuration declares no repository {repository}"))
+        })
+    }
+}
+
+fn no_grant(call: &Call, verb: Verb) -> Denial {
+    Denial::new(Reason::NoGrant, format!("{} has no grant to {verb} here", call.caller))
+}
+
+/// A name from the network.
+fn parse<T>(field: &str, text: &str) -> Result<T, Denial>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| Denial::new(Reason::Malformed, format!("{field}: {error}")))
+}

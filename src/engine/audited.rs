@@ -1,0 +1,176 @@
+//! The one wrapper around every verb: a refusal is in the log before it leaves, and everything is counted.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant as Monotonic;
+
+use tokio::sync::oneshot;
+
+use super::{Call, Engine, Stage};
+use crate::domain::audit_event::{Event, EventKind};
+use crate::domain::caller::Caller;
+use crate::domain::name::{RepositoryName, Role, Sha256Digest, Version};
+use crate::domain::outcome::{Denial, Outcome, Reason};
+use crate::domain::statement::Statement;
+use crate::ledger::{CommitError, Committed, Unit};
+
+/// What a request is about, as far as it was understood. Ends in the leaf of a refusal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scope {
+    pub(super) repository: Option<RepositoryName>,
+    pub(super) role: Option<Role>,
+    pub(super) version: Option<Version>,
+    pub(super) digest: Option<Sha256Digest>,
+}
+
+impl Scope {
+    pub(super) fn of(repository: &RepositoryName, role: Option<&Role>) -> Self {
+        Self { repository: Some(repository.clone()), role: role.cloned(), ..Self::default() }
+    }
+
+    pub(super) fn with(mut self, statement: &Statement) -> Self {
+        self.version = Some(statement.version());
+        self.digest = Some(statement.digest());
+        self
+    }
+}
+
+/// Requests that get no leaf of their own, counted per caller, verb, reason and minute, so that nobody fills the disk.
+#[derive(Default)]
+pub(super) struct Aggregates(Mutex<BTreeMap<(String, &'static str, &'static str), u64>>);
+
+/// Callers beyond this many share one line per verb and reason.
+const CALLERS: usize = 1000;
+
+impl Aggregates {
+    fn add(&self, caller: &Caller, verb: &'static str, what: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = if counts.len() < CALLERS { caller.to_string() } else { "others".to_owned() };
+        *counts.entry((name, verb, what)).or_default() += 1;
+    }
+}
+
+impl Engine {
+    /// Runs a verb whose refusals are audited. `scope` may be filled in while the verb reads its request.
+    pub(super) async fn audited<T>(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        work: impl AsyncFnOnce(&mut Scope) -> Result<T, Denial>,
+    ) -> Result<T, Denial> {
+        let begun = Monotonic::now();
+        let mut scope = Scope::default();
+        let result = work(&mut scope).await;
+        let result = match result {
+            Ok(value) => Ok(value),
+            Err(denial) => Err(self.refuse(call, verb, &scope, denial).await),
+        };
+        self.metrics.count(verb, scope.role.as_ref(), result.as_ref().err());
+        self.metrics.observe(Stage::Total, begun.elapsed());
+        result
+    }
+
+    /// Makes a refusal durable. When that fails, the failure is the answer.
+    pub(super) async fn refuse(&self, call: &Call, verb: &'static str, scope: &Scope, denial: Denial) -> Denial {
+        tracing::info!(
+            request = %call.request, caller = %call.caller, verb, reason = %denial.reason, detail = %denial.detail.escape_debug(),
+            "refused"
+        );
+        match leaf_of(denial.reason) {
+            LeafOf::None => denial,
+            LeafOf::Aggregate => {
+                self.aggregates.add(&call.caller, verb, denial.reason.name());
+                denial
+            }
+            LeafOf::Own => {
+                let mut event = Event::new(self.now(), &call.caller, verb, &call.request, EventKind::Denial).refused(&denial);
+                event.repository.clone_from(&scope.repository);
+                event.role.clone_from(&scope.role);
+                event.version = scope.version;
+                event.digest = scope.digest;
+                match self.commit_one(Unit { events: vec![event], ..Unit::default() }).await {
+                    Ok(_) => denial,
+                    Err(error) => error.denial(),
+                }
+            }
+        }
+    }
+
+    /// Counts what is answered from the record.
+    pub(super) fn count_replay(&self, call: &Call) {
+        self.aggregates.add(&call.caller, "sign", "replay");
+    }
+
+    /// Commits units and waits until they are durable.
+    pub(super) async fn commit(&self, units: Vec<Unit>) -> Vec<Result<Committed, CommitError>> {
+        let begun = Monotonic::now();
+        let count = units.len();
+        let (done, committed) = oneshot::channel();
+        self.ledger.submit(
+            units,
+            Box::new(move |results| {
+                // The asker may have given up at its deadline; what is durable stays durable.
+                drop(done.send(results));
+            }),
+        );
+        let results = committed.await.unwrap_or_else(|_| {
+            let lost = CommitError::Fault("the ledger's thread dropped a commit".to_owned());
+            std::iter::repeat_n(Err(lost), count).collect()
+        });
+        self.metrics.observe(Stage::Commit, begun.elapsed());
+        results
+    }
+
+    pub(super) async fn commit_one(&self, unit: Unit) -> Result<Committed, CommitError> {
+        let lost = || Err(CommitError::Fault("the ledger answered nothing".to_owned()));
+        self.commit(vec![unit]).await.into_iter().next().unwrap_or_else(lost)
+    }
+
+    /// Writes the aggregate leaves of the time since the last call. The daemon calls it each minute and at its end.
+    pub async fn write_aggregates(&self) {
+        let counts = std::mem::take(&mut *self.aggregates.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if counts.is_empty() || self.check_serving().is_err() {
+            return;
+        }
+        let now = self.now();
+        let events = counts
+            .into_iter()
+            .map(|((caller, verb, what), count)| {
+                let mut event = Event::new(now, &Caller::Daemon, verb, "aggregate", EventKind::Aggregate);
+                event.caller = caller;
+                event.count = Some(count);
+                event.reason = Some(what.to_owned());
+                let reason = Reason::ALL.iter().find(|reason| reason.name() == what);
+                event.outcome = reason.map_or(Outcome::Succeeded, |reason| reason.outcome());
+                event
+            })
+            .collect();
+        if let Err(error) = self.commit_one(Unit { events, ..Unit::default() }).await {
+            tracing::warn!(%error, "aggregate leaves were not written");
+        }
+    }
+}
+
+enum LeafOf {
+    /// Nothing was decided.
+    None,
+    /// Counted per minute.
+    Aggregate,
+    /// A leaf of its own.
+    Own,
+}
+
+/// `law.md` section 7.
+fn leaf_of(reason: Reason) -> LeafOf {
+    match reason {
+        Reason::Unauthenticated | Reason::NoGrant | Reason::Malformed | Reason::OverQuota | Reason::QueueFull => LeafOf::Aggregate,
+        Reason::Latched
+        | Reason::LedgerFault
+        | Reason::LedgerIntegrity
+        | Reason::DiskFull
+        | Reason::Conflict
+        | Reason::PredecessorFailed
+        | Reason::ShuttingDown => LeafOf::None,
+        _ => LeafOf::Own,
+    }
+}

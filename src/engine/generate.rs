@@ -1,0 +1,183 @@
+//! GenerateKey: an intent, then the token, then the record.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::oneshot;
+
+use super::audited::Scope;
+use super::{Call, Engine, Rules, parse};
+use crate::domain::algorithm::Algorithm;
+use crate::domain::audit_event::{Event, EventKind};
+use crate::domain::grant::Verb;
+use crate::domain::key::{ContentKind, KeyRecord, RoleSet};
+use crate::domain::law::keys::{KeyPlan, KeyRequest, Known, check_unique, plan_key};
+use crate::domain::name::{KeystoreName, RepositoryName, Role};
+use crate::domain::outcome::{Denial, Reason};
+use crate::domain::public_key::PublicKey;
+use crate::ledger::{Change, CommitError, Expect, Intent, Unit};
+
+/// A key that somebody wants made, as it came through a door. Empty texts mean "as the policy says".
+#[derive(Clone, Debug, Default)]
+pub struct KeyOrder {
+    /// The repository's name.
+    pub repository: String,
+    /// The roles' names.
+    pub roles: Vec<String>,
+    /// The keystore's name.
+    pub keystore: String,
+    /// The algorithm's name.
+    pub algorithm: String,
+    /// Whether guards are seeded as 0.
+    pub new_repository: bool,
+}
+
+impl Engine {
+    /// Makes a key.
+    pub async fn generate_key(&self, call: &Call, order: KeyOrder) -> Result<KeyRecord, Denial> {
+        self.audited(call, "generate-key", async |scope| {
+            let repository: RepositoryName = parse("repository", &order.repository)?;
+            let roles = order.roles.iter().map(|role| parse("roles", role)).collect::<Result<BTreeSet<Role>, _>>()?;
+            *scope = Scope::of(&repository, roles.iter().next());
+            let rules = self.rules();
+            for role in &roles {
+                rules.admit_role(call, Verb::ManageKeys, &repository, role)?;
+            }
+            let roles = RoleSet::new(roles)?;
+            self.check_serving()?;
+            let keystore = optional("keystore", &order.keystore)?;
+            let algorithm = optional("algorithm", &order.algorithm)?;
+            let _held = self.locks.repository(&repository).await;
+            let request =
+                KeyRequest { repository: &repository, roles: &roles, keystore, algorithm, new_repository: order.new_repository };
+            self.make_key(call, &rules, "generate-key", &request).await
+        })
+        .await
+    }
+
+    /// The part that `Rotate` shares. The caller holds the repository's lock.
+    pub(super) async fn make_key(&self, call: &Call, rules: &Rules, verb: &str, request: &KeyRequest<'_>) -> Result<KeyRecord, Denial> {
+        let plan = self.plan(rules, request)?;
+        let desk = self.desk(&plan.keystore)?;
+        let description = desk.keystore().describe();
+        if !description.algorithms.contains(&plan.algorithm) {
+            let detail = format!("keystore {} makes no {} keys", plan.keystore, plan.algorithm);
+            return Err(Denial::new(Reason::AlgorithmUnsupported, detail));
+        }
+        if let Some(most) = description.largest_message(plan.algorithm)
+            && most < plan.largest_message
+        {
+            let detail = format!(
+                "{} keys of keystore {} sign at most {most} bytes, the role allows {}",
+                plan.algorithm, plan.keystore, plan.largest_message
+            );
+            return Err(Denial::new(Reason::AlgorithmUnsupported, detail));
+        }
+        let intent = Intent {
+            id: random_id()?,
+            keystore: plan.keystore.clone(),
+            algorithm: plan.algorithm,
+            repository: request.repository.clone(),
+            roles: request.roles.clone(),
+            begun: self.now(),
+        };
+        let begins = Unit { changes: vec![Change::IntentBegins(intent.clone())], ..Unit::default() };
+        self.commit_one(begins).await.map_err(|error| error.denial())?;
+        let (done, made) = oneshot::channel();
+        desk.generate(plan.algorithm, call.deadline, move |result| {
+            // The asker may have given up; the intent tells of the key.
+            drop(done.send(result.map_err(|error| error.denial())));
+        });
+        let public_key = match tokio::time::timeout_at(call.deadline.into(), made).await {
+            Ok(Ok(Ok(public_key))) => public_key,
+            Ok(Ok(Err(denial))) => return Err(self.abandon(intent, denial).await),
+            Ok(Err(_)) => return Err(Denial::new(Reason::KeystoreUnavailable, "the keystore's thread dropped the request")),
+            Err(_) => return Err(Denial::new(Reason::Deadline, "the key was not made in time; an orphan may be left")),
+        };
+        self.record_key(call, rules, verb, request, public_key, &intent).await
+    }
+
+    /// The keystore said no: nothing was made. After a loss of contact the intent stays, because a key may exist.
+    async fn abandon(&self, intent: Intent, denial: Denial) -> Denial {
+        if matches!(denial.reason, Reason::AlgorithmUnsupported | Reason::QueueFull | Reason::PinRefused) {
+            let ends = Unit { changes: vec![Change::IntentEnds(intent.id)], ..Unit::default() };
+            if let Err(error) = self.commit_one(ends).await {
+                tracing::warn!(%error, "an intent was not ended");
+            }
+        }
+        denial
+    }
+
+    async fn record_key(
+        &self,
+        call: &Call,
+        rules: &Rules,
+        verb: &str,
+        request: &KeyRequest<'_>,
+        public_key: PublicKey,
+        intent: &Intent,
+    ) -> Result<KeyRecord, Denial> {
+        let id = public_key.id();
+        self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id);
+        check_unique(&public_key, self.ledger.key(&id).map_err(|error| error.denial())?.as_ref())?;
+        // The root may have moved while the token worked.
+        let plan = self.plan(rules, request)?;
+        let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
+        let record = KeyRecord {
+            public_key,
+            repository: request.repository.clone(),
+            roles: request.roles.clone(),
+            kind: ContentKind::Tuf,
+            keystore: plan.keystore,
+            state: plan.state,
+            created: self.now(),
+            revision: 1,
+        };
+        let mut expects = vec![Expect::Key(id, 0), Expect::Roots(request.repository.clone(), view.roots.revision)];
+        expects.extend(plan.guards.iter().map(|guard| Expect::Guard(guard.name.clone(), 0)));
+        let mut changes = vec![Change::Key(record.clone()), Change::IntentEnds(intent.id.clone())];
+        changes.extend(plan.guards.into_iter().map(|guard| Change::Guard { guard, payload: None }));
+        let mut event = Event::new(self.now(), &call.caller, verb, &call.request, EventKind::Administration);
+        event.repository = Some(request.repository.clone());
+        event.role = request.roles.iter().next().cloned();
+        event.key = Some(id);
+        let unit = Unit { expects, changes, events: vec![event], after: Vec::new() };
+        match self.commit_one(unit).await {
+            Ok(_) => Ok(record),
+            Err(CommitError::Conflict) => {
+                Err(Denial::new(Reason::Conflict, format!("the root of {} changed; key {id} is an orphan", request.repository)))
+            }
+            Err(error) => Err(error.denial()),
+        }
+    }
+
+    fn plan(&self, rules: &Rules, request: &KeyRequest<'_>) -> Result<KeyPlan, Denial> {
+        let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
+        let known = Known {
+            policy: rules.policy(request.repository)?,
+            keys: &view.keys,
+            has_guards: !view.guards.is_empty(),
+            roots: &view.roots,
+        };
+        plan_key(request, known)
+    }
+}
+
+/// A name that may be left out.
+pub(super) fn optional<T>(field: &str, text: &str) -> Result<Option<T>, Denial>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    if text.is_empty() { Ok(None) } else { parse(field, text).map(Some) }
+}
+
+fn random_id() -> Result<String, Denial> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Denial::new(Reason::Internal, "no randomness"))?;
+    Ok(hex::encode(bytes))
+}
+
+/// Only to name the type in one place.
+pub(super) type KeystoreChoice = Option<KeystoreName>;
+/// The same for algorithms.
+pub(super) type AlgorithmChoice = Option<Algorithm>;

@@ -1,0 +1,72 @@
+//! SeedGuard: a role's guard begins at published metadata that verifies under the trusted root.
+
+use super::audited::Scope;
+use super::{Call, Engine, parse};
+use crate::domain::audit_event::{Event, EventKind};
+use crate::domain::grant::Verb;
+use crate::domain::guard::KEPT_PAYLOAD_BYTES;
+use crate::domain::law::{roots, sign};
+use crate::domain::name::{RepositoryName, Role, Version};
+use crate::domain::outcome::{Denial, Reason};
+use crate::ledger::{Change, CommitError, Expect, Unit};
+use crate::tuf;
+
+/// Where a guard begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeded {
+    /// The version.
+    pub version: Version,
+    /// What cannot be known.
+    pub caution: &'static str,
+}
+
+const CAUTION: &str = "What the signer before this one released but nobody published cannot be known here: if a higher \
+                       version exists, clients that saw it will refuse lower ones.";
+
+impl Engine {
+    /// Seeds the guard of a top-level role.
+    pub async fn seed_guard(&self, call: &Call, repository: &str, role: &str, file: Vec<u8>) -> Result<Seeded, Denial> {
+        self.audited(call, "seed-guard", async |scope| {
+            let repository: RepositoryName = parse("repository", repository)?;
+            let role: Role = parse("role", role)?;
+            *scope = Scope::of(&repository, Some(&role));
+            let rules = self.rules();
+            let policy = rules.admit_role(call, Verb::ManageRoots, &repository, &role)?;
+            self.check_serving()?;
+            let _held = self.locks.guards([(repository.clone(), role.clone())].into()).await;
+            let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
+            let Some(root) = self.file_of(view.roots.trusted.as_ref())? else {
+                let detail = format!("{repository} has no trusted root to verify the file with");
+                return Err(Denial::new(Reason::NoRoot, detail));
+            };
+            let statement = tuf::verify::verify_role_metadata(&root, &role, &file)?;
+            *scope = std::mem::take(scope).with(&statement);
+            let existing = view.guards.get(&role);
+            let name = existing.map_or_else(|| sign::first_epoch(&repository, &role), |guard| guard.name.clone());
+            let guard = roots::seed(&name, &statement, existing, policy, self.now(), call.caller.to_string())?;
+            let payload = tuf::envelope::Envelope::parse(&file, file.len())?.signed;
+            let mut event = Event::new(self.now(), &call.caller, "seed-guard", &call.request, EventKind::Administration);
+            event.repository = Some(repository.clone());
+            event.role = Some(role.clone());
+            event.epoch = Some(name.epoch);
+            event.version = Some(statement.version());
+            event.expires = Some(statement.expires());
+            event.digest = Some(statement.digest());
+            let unit = Unit {
+                expects: vec![
+                    Expect::Guard(name, existing.map_or(0, |guard| guard.revision)),
+                    Expect::Roots(repository, view.roots.revision),
+                ],
+                changes: vec![Change::Guard { guard, payload: (payload.len() <= KEPT_PAYLOAD_BYTES).then_some(payload) }],
+                events: vec![event],
+                after: Vec::new(),
+            };
+            match self.commit_one(unit).await {
+                Ok(_) => Ok(Seeded { version: statement.version(), caution: CAUTION }),
+                Err(CommitError::Conflict) => Err(Denial::new(Reason::Conflict, "the guard or the root changed meanwhile")),
+                Err(error) => Err(error.denial()),
+            }
+        })
+        .await
+    }
+}

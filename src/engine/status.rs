@@ -1,0 +1,187 @@
+//! Status: health, latches, keystores, guards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Call, Engine};
+use crate::domain::algorithm::Algorithm;
+use crate::domain::grant::Verb;
+use crate::domain::name::{KeystoreName, RepositoryName, Role};
+use crate::domain::outcome::Denial;
+use crate::domain::public_key::KeyId;
+use crate::domain::time::Instant;
+use crate::keystore::{Condition as KeystoreCondition, Keystore};
+use crate::ledger::Condition;
+
+/// The daemon at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Whether this is a throw-away daemon.
+    pub dev: bool,
+    /// The ledger's id.
+    pub ledger_id: String,
+    /// Latches in force.
+    pub latches: Vec<Latch>,
+    /// Keystores.
+    pub keystores: Vec<KeystoreStatus>,
+    /// Guards.
+    pub guards: Vec<GuardStatus>,
+    /// Size of the audit tree.
+    pub tree_size: u64,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+    /// Since when it runs.
+    pub started: Instant,
+}
+
+/// A named state in which requests fail until its cause is resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latch {
+    /// `fault`, `disk-full` or `root-fork`.
+    pub name: &'static str,
+    /// `everything`, or a repository.
+    pub scope: String,
+    /// Why.
+    pub cause: String,
+}
+
+/// One keystore.
+#[derive(Clone, Debug)]
+pub struct KeystoreStatus {
+    /// Its name.
+    pub name: KeystoreName,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Whether it signs.
+    pub condition: KeystoreCondition,
+    /// What it can make.
+    pub algorithms: Vec<Algorithm>,
+    /// How many keys it holds; `None` when it does not answer.
+    pub keys: Option<usize>,
+    /// Keys without a record.
+    pub orphans: Vec<KeyId>,
+}
+
+/// One guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardStatus {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// The role.
+    pub role: Role,
+    /// The epoch.
+    pub epoch: u32,
+    /// The released version and its expiry.
+    pub head: Option<(u64, Instant)>,
+    /// Releases per hour that policy allows; `None` when policy no longer names the role.
+    pub rate_per_hour: Option<u32>,
+}
+
+/// How long a keystore may take to list its keys for a status.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// All of it, for callers with the daemon-wide grant.
+    pub async fn status(&self, call: &Call) -> Result<Status, Denial> {
+        self.audited(call, "status", async |_| {
+            self.rules().admit_daemon(call, Verb::Status)?;
+            let mut keystores = Vec::new();
+            for (name, desk) in &self.desks {
+                keystores.push(self.keystore_status(name, Arc::clone(desk.keystore())).await);
+            }
+            let identity = self.ledger.identity();
+            Ok(Status {
+                dev: identity.dev,
+                ledger_id: identity.id.clone(),
+                latches: self.latches()?,
+                keystores,
+                guards: self.guards()?,
+                tree_size: self.ledger.tree_size().map_err(|error| error.denial())?,
+                warnings: self.warnings()?,
+                started: self.started,
+            })
+        })
+        .await
+    }
+
+    /// Latches in force.
+    pub fn latches(&self) -> Result<Vec<Latch>, Denial> {
+        let mut latches = Vec::new();
+        let everything = |name, cause: String| Latch { name, scope: "everything".to_owned(), cause };
+        match self.ledger.condition() {
+            Condition::Serving => {}
+            Condition::DiskFull => latches.push(everything("disk-full", "the disk under the ledger is full".to_owned())),
+            Condition::Fault(cause) => latches.push(everything("fault", cause)),
+        }
+        for repository in self.ledger.repositories().map_err(|error| error.denial())? {
+            let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
+            if let Some(other) = view.roots.fork {
+                let cause = format!("a second verified root of the trusted version was shown, with digest {other}");
+                latches.push(Latch { name: "root-fork", scope: repository.to_string(), cause });
+            }
+        }
+        Ok(latches)
+    }
+
+    /// Every guard in its newest epoch. The metrics page shows their expiry.
+    pub fn guards(&self) -> Result<Vec<GuardStatus>, Denial> {
+        let rules = self.rules();
+        let mut guards = Vec::new();
+        for repository in self.ledger.repositories().map_err(|error| error.denial())? {
+            let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
+            let policy = rules.policies.find(&repository);
+            guards.extend(view.guards.values().map(|guard| GuardStatus {
+                repository: repository.clone(),
+                role: guard.name.role.clone(),
+                epoch: guard.name.epoch,
+                head: guard.head.as_ref().map(|head| (head.version.get(), head.expires)),
+                rate_per_hour: policy.and_then(|p| p.roles.get(&guard.name.role)).map(|role| role.release_rate.per_hour),
+            }));
+        }
+        Ok(guards)
+    }
+
+    async fn keystore_status(&self, name: &KeystoreName, keystore: Arc<dyn Keystore>) -> KeystoreStatus {
+        let description = keystore.describe();
+        let condition = keystore.probe();
+        let listed = tokio::task::spawn_blocking(move || keystore.public_keys());
+        let keys: Option<Vec<KeyId>> = match tokio::time::timeout(PATIENCE, listed).await {
+            Ok(Ok(Ok(keys))) => Some(keys.iter().map(|key| key.id()).collect()),
+            _ => None,
+        };
+        let orphan = |id: &&KeyId| matches!(self.ledger.key(id), Ok(None));
+        KeystoreStatus {
+            name: name.clone(),
+            kind: description.kind,
+            condition,
+            algorithms: description.algorithms,
+            orphans: keys.iter().flatten().filter(orphan).copied().collect(),
+            keys: keys.map(|keys| keys.len()),
+        }
+    }
+
+    fn warnings(&self) -> Result<Vec<String>, Denial> {
+        let mut warnings = Vec::new();
+        if self.ledger.identity().dev {
+            warnings.push("this is a throw-away daemon (--dev): its keys and its ledger are for trying out".to_owned());
+        }
+        for intent in self.ledger.intents().map_err(|error| error.denial())? {
+            warnings.push(format!(
+                "a {} key for {} was begun in keystore {} at {} and not recorded; an orphan may be left there",
+                intent.algorithm, intent.repository, intent.keystore, intent.begun
+            ));
+        }
+        let now = self.now();
+        for repository in self.ledger.repositories().map_err(|error| error.denial())? {
+            let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
+            if view.roots.is_unrooted() {
+                warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));
+            }
+            for root in view.roots.iter().filter(|root| root.expires <= now) {
+                warnings.push(format!("root {} of {repository} expired at {}", root.version, root.expires));
+            }
+        }
+        warnings.push("no anchor is set: a restored older copy of this machine's disk cannot be noticed".to_owned());
+        Ok(warnings)
+    }
+}

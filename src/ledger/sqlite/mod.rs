@@ -1,0 +1,249 @@
+//! The embedded ledger: SQLite in WAL mode with `synchronous=FULL`, one writer thread, one process.
+
+mod connect;
+mod create;
+mod place;
+mod recover;
+mod rows;
+mod schema;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+pub use create::create;
+pub use recover::{Recovery, recover};
+
+use self::place::Place;
+use self::writer::{Message, Writer};
+use crate::audit::merkle;
+use crate::domain::guard::GuardName;
+use crate::domain::key::KeyRecord;
+use crate::domain::name::{RepositoryName, Sha256Digest};
+use crate::domain::public_key::KeyId;
+use crate::ledger::{
+    CommitError, Condition, Identity, Intent, Ledger, LedgerError, Metrics, OnCommitted, Unit, View,
+};
+
+/// How many repositories are held in memory at most.
+const CACHED_VIEWS: usize = 4096;
+
+/// An open embedded ledger. Dropping it waits for what was submitted.
+pub struct SqliteLedger {
+    identity: Identity,
+    shared: Arc<Shared>,
+    reader: Mutex<Connection>,
+    outbox: Mutex<Sender<Message>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the writer's thread and the readers share.
+struct Shared {
+    place: Place,
+    tree_size: AtomicU64,
+    condition: RwLock<Condition>,
+    cache: Mutex<Cache>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Cache {
+    /// Counts commits, so that a view that was read before one is not kept after it.
+    generation: u64,
+    views: HashMap<RepositoryName, Arc<View>>,
+}
+
+impl SqliteLedger {
+    /// Opens the ledger in a directory, checks it, and holds it until dropped. Never makes one.
+    pub fn open(directory: &Path, dev: bool) -> Result<Self, LedgerError> {
+        let place = Place::take(directory)?;
+        let path = place.database();
+        let failed = |error| connect::explain(&path, error);
+        let connection = connect::writer(&place)?;
+        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        if verdict != "ok" {
+            return Err(LedgerError::Corrupt { path, what: verdict });
+        }
+        let identity = rows::identity(&connection).map_err(failed)?;
+        if identity.dev != dev {
+            return Err(LedgerError::DevMismatch { ledger_is_dev: identity.dev });
+        }
+        let tree_size = rows::tree_size(&connection).map_err(failed)?;
+        recover::check_tree(&connection, &identity, &path)?;
+        let reader = connect::reader(&place)?;
+        let shared = Arc::new(Shared {
+            place,
+            tree_size: AtomicU64::new(tree_size),
+            condition: RwLock::new(Condition::Serving),
+            cache: Mutex::default(),
+            metrics: Arc::default(),
+        });
+        let (outbox, inbox) = mpsc::channel();
+        let writer = Writer { connection, shared: Arc::clone(&shared), inbox };
+        let thread = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| LedgerError::Database(error.to_string()))?;
+        Ok(Self { identity, shared, reader: Mutex::new(reader), outbox: Mutex::new(outbox), thread: Some(thread) })
+    }
+
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        query(&reader).map_err(|error| connect::explain(self.shared.place.directory(), error))
+    }
+
+    fn send(&self, message: Message) -> Result<(), Message> {
+        let outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        outbox.send(message).map_err(|error| error.0)
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn view(&self, repository: &RepositoryName) -> Result<Arc<View>, LedgerError> {
+        let generation = {
+            let cache = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(view) = cache.views.get(repository) {
+                return Ok(Arc::clone(view));
+            }
+            cache.generation
+        };
+        let view = Arc::new(self.read(|connection| {
+            // One moment for all three queries.
+            let moment = connection.unchecked_transaction()?;
+            rows::view(&moment, repository)
+        })?);
+        let mut cache = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.generation == generation {
+            if cache.views.len() >= CACHED_VIEWS {
+                cache.views.clear();
+            }
+            cache.views.insert(repository.clone(), Arc::clone(&view));
+        }
+        Ok(view)
+    }
+
+    fn repositories(&self) -> Result<Vec<RepositoryName>, LedgerError> {
+        let names = self.read(rows::repositories)?;
+        names
+            .into_iter()
+            .map(|name| {
+                name.parse().map_err(|error: crate::domain::name::InvalidName| LedgerError::Corrupt {
+                    path: self.shared.place.database(),
+                    what: error.to_string(),
+                })
+            })
+            .collect()
+    }
+
+    fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>, LedgerError> {
+        self.read(|connection| rows::key(connection, id))
+    }
+
+    fn root_file(&self, digest: &Sha256Digest) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.read(|connection| {
+            connection
+                .query_row("SELECT file FROM root_files WHERE digest = ?1", [digest.to_string()], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    fn head_payload(&self, guard: &GuardName) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.read(|connection| {
+            connection
+                .query_row(
+                    "SELECT payload FROM guards WHERE repository = ?1 AND role = ?2 AND epoch = ?3",
+                    params![guard.repository.as_str(), guard.role.as_str(), guard.epoch],
+                    |row| row.get(0),
+                )
+                .optional()
+                .map(Option::flatten)
+        })
+    }
+
+    fn intents(&self) -> Result<Vec<Intent>, LedgerError> {
+        self.read(rows::intents)
+    }
+
+    fn submit(&self, units: Vec<Unit>, on_committed: OnCommitted) {
+        if let Err(Message::Submit(units, on_committed)) = self.send(Message::Submit(units, on_committed)) {
+            let stopped = CommitError::Fault("the ledger's thread has stopped".to_owned());
+            on_committed(units.iter().map(|_| Err(stopped.clone())).collect());
+        }
+    }
+
+    fn tree_size(&self) -> Result<u64, LedgerError> {
+        Ok(self.shared.tree_size())
+    }
+
+    fn leaves(&self, start: u64, limit: usize) -> Result<Vec<Vec<u8>>, LedgerError> {
+        self.read(|connection| rows::leaves(connection, start, limit))
+    }
+
+    fn node(&self, level: u8, index: u64) -> Result<Option<merkle::Hash>, LedgerError> {
+        self.read(|connection| rows::node(connection, level, index))
+    }
+
+    fn newest_checkpoint(&self) -> Result<Option<(u64, String)>, LedgerError> {
+        self.read(rows::newest_checkpoint)
+    }
+
+    fn keep_checkpoint(&self, size: u64, note: &str) -> Result<(), LedgerError> {
+        let (done, kept) = mpsc::sync_channel(1);
+        let stopped = || LedgerError::Faulted("the ledger's thread has stopped".to_owned());
+        self.send(Message::Checkpoint { size, note: note.to_owned(), done }).map_err(|_| stopped())?;
+        match kept.recv() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(CommitError::DiskFull)) => Err(LedgerError::DiskFull),
+            Ok(Err(error)) => Err(LedgerError::Faulted(error.to_string())),
+            Err(_) => Err(stopped()),
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        self.shared.condition()
+    }
+
+    fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.shared.metrics)
+    }
+}
+
+impl Drop for SqliteLedger {
+    fn drop(&mut self) {
+        // A thread that has stopped needs no message.
+        drop(self.send(Message::Stop));
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the ledger's thread ended in a panic");
+        }
+    }
+}
+
+impl Shared {
+    fn tree_size(&self) -> u64 {
+        self.tree_size.load(Ordering::Acquire)
+    }
+
+    fn set_tree_size(&self, size: u64) {
+        self.tree_size.store(size, Ordering::Release);
+    }
+
+    fn condition(&self) -> Condition {
+        self.condition.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_condition(&self, condition: Condition) {
+        *self.condition.write().unwrap_or_else(PoisonError::into_inner) = condition;
+    }
+}

@@ -1,0 +1,19 @@
+//! A repository at one moment.
+
+use std::collections::BTreeMap;
+
+use crate::domain::guard::Guard;
+use crate::domain::key::KeyRecord;
+use crate::domain::name::Role;
+use crate::domain::root::Roots;
+
+/// What a decision about one repository rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Key records, by time of creation.
+    pub keys: Vec<KeyRecord>,
+    /// Guards in their newest epoch.
+    pub guards: BTreeMap<Role, Guard>,
+    /// Trusted and staged root.
+    pub roots: Roots,
+}
