@@ -1,1 +1,7 @@
-//! (being built)
+//! **Doors**: the protocols through which requests come in. A door parses, calls one verb and translates the answer; it
+//! never decides.
+
+pub mod grpc;
+pub mod identity;
+mod peer_groups;
+pub mod stream;

@@ -6,7 +6,9 @@ use crate::domain::grant::Verb;
 use crate::domain::key::KeyRecord;
 use crate::domain::name::RepositoryName;
 use crate::domain::outcome::{Denial, Reason};
-use crate::domain::public_key::KeyId;
+use crate::domain::public_key::{KeyId, PublicKey};
+use crate::tuf;
+use crate::tuf::key_id::KeyForm;
 
 impl Engine {
     /// The keys of one repository, or with an empty name of all that the caller may read.
@@ -50,4 +52,10 @@ impl Engine {
         })
         .await
     }
+}
+
+/// Every form in which TUF clients write a public key, with the key id that follows from it. The first is
+/// securesystemslib's.
+pub fn key_forms(key: &PublicKey) -> Vec<KeyForm> {
+    tuf::key_id::forms(key)
 }

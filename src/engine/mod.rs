@@ -25,6 +25,7 @@ use std::time::Instant as Monotonic;
 pub use audit::{Consistency, Inclusion, Leaves};
 pub use explain::Explanation;
 pub use generate::KeyOrder;
+pub use keys::key_forms;
 pub use metrics::{Metrics, Stage};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
@@ -126,6 +127,11 @@ impl Engine {
     /// The largest payload that any role may have, in bytes.
     pub fn largest_payload(&self) -> usize {
         self.rules().policies.largest_payload()
+    }
+
+    /// The engine's clock.
+    pub fn time(&self) -> Instant {
+        self.clock.now()
     }
 
     fn rules(&self) -> Arc<Rules> {

@@ -52,8 +52,10 @@ pub struct KeystoreStatus {
     pub name: KeystoreName,
     /// Its kind.
     pub kind: &'static str,
-    /// Whether it signs.
-    pub condition: KeystoreCondition,
+    /// `ready`, or why not.
+    pub state: String,
+    /// Since when it is not.
+    pub since: Option<Instant>,
     /// What it can make.
     pub algorithms: Vec<Algorithm>,
     /// How many keys it holds; `None` when it does not answer.
@@ -143,7 +145,10 @@ impl Engine {
 
     async fn keystore_status(&self, name: &KeystoreName, keystore: Arc<dyn Keystore>) -> KeystoreStatus {
         let description = keystore.describe();
-        let condition = keystore.probe();
+        let (state, since) = match keystore.probe() {
+            KeystoreCondition::Ready => ("ready".to_owned(), None),
+            KeystoreCondition::NotReady { cause, since } => (cause, Some(since)),
+        };
         let listed = tokio::task::spawn_blocking(move || keystore.public_keys());
         let keys: Option<Vec<KeyId>> = match tokio::time::timeout(PATIENCE, listed).await {
             Ok(Ok(Ok(keys))) => Some(keys.iter().map(|key| key.id()).collect()),
@@ -153,7 +158,8 @@ impl Engine {
         KeystoreStatus {
             name: name.clone(),
             kind: description.kind,
-            condition,
+            state,
+            since,
             algorithms: description.algorithms,
             orphans: keys.iter().flatten().filter(orphan).copied().collect(),
             keys: keys.map(|keys| keys.len()),

@@ -1,0 +1,30 @@
+//! AdminService.
+
+use tonic::{Request, Response, Status};
+
+use super::Door;
+use super::present;
+use crate::wire::v1::{self, admin_service_server::AdminService};
+
+#[tonic::async_trait]
+impl AdminService for Door {
+    async fn who_am_i(&self, request: Request<v1::WhoAmIRequest>) -> Result<Response<v1::WhoAmIResponse>, Status> {
+        self.serve(request, |door, call, _| async move {
+            let identity = door.engine.who_am_i(&call).await?;
+            Ok(v1::WhoAmIResponse {
+                caller: identity.caller,
+                identities: identity.identities,
+                grants: identity.grants.iter().map(present::grant).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+        self.serve(request, |door, call, _| async move {
+            let status = door.engine.status(&call).await?;
+            Ok(present::status(status, door.engine.verifier_key(), door.engine.time()))
+        })
+        .await
+    }
+}

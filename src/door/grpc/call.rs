@@ -1,0 +1,103 @@
+//! From a gRPC request to a call, and from its outcome to a response.
+
+use std::time::{Duration, Instant};
+
+use tonic::transport::server::TlsConnectInfo;
+use tonic::{Request, Response, Status};
+
+use super::Door;
+use crate::domain::outcome::{Denial, Reason};
+use crate::door::identity::{NoIdentity, of_certificate};
+use crate::door::stream::Peer;
+use crate::engine::Call;
+use crate::wire::status::to_status;
+
+impl Door {
+    /// Runs one verb for one request. The verb goes on when the client hangs up: what was begun is finished and
+    /// recorded. A panic in it ends this request and no other.
+    pub(super) async fn serve<T, R, F>(&self, request: Request<T>, verb: impl FnOnce(Self, Call, T) -> F) -> Result<Response<R>, Status>
+    where
+        F: Future<Output = Result<R, Denial>> + Send + 'static,
+        R: Send + 'static,
+    {
+        let id = request_id();
+        let refused = |denial: &Denial| to_status(denial.reason, &denial.detail, &id);
+        let caller = caller(&request).map_err(|error| {
+            tracing::warn!(request = %id, %error, "a peer without an identity");
+            refused(&Denial::new(Reason::Unauthenticated, error.to_string()))
+        })?;
+        let deadline = Instant::now() + asked_for(&request).map_or(self.limits.deadline, |wish| wish.min(self.limits.deadline));
+        let call = Call { caller, request: id.clone(), deadline };
+        let work = verb(self.clone(), call, request.into_inner());
+        match tokio::spawn(work).await {
+            Ok(Ok(answer)) => Ok(Response::new(answer)),
+            Ok(Err(denial)) => Err(refused(&denial)),
+            Err(error) => {
+                tracing::error!(request = %id, %error, "a verb panicked");
+                Err(refused(&Denial::new(Reason::Internal, "the request ended in a panic")))
+            }
+        }
+    }
+}
+
+fn caller<T>(request: &Request<T>) -> Result<crate::domain::caller::Caller, NoIdentity> {
+    let extensions = request.extensions();
+    if let Some(tls) = extensions.get::<TlsConnectInfo<Peer>>() {
+        let certificates = tls.peer_certs().ok_or(NoIdentity::NoCertificate)?;
+        return of_certificate(certificates.first().ok_or(NoIdentity::NoCertificate)?);
+    }
+    let peer = extensions.get::<Peer>().and_then(|peer| peer.unix.clone());
+    peer.ok_or_else(|| NoIdentity::Peer("the connection carries no identity".to_owned()))
+}
+
+/// The `grpc-timeout` header (gRPC over HTTP/2, section Requests): at most eight digits and a unit.
+fn asked_for<T>(request: &Request<T>) -> Option<Duration> {
+    let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number.saturating_mul(3600))),
+        "M" => Some(Duration::from_secs(number.saturating_mul(60))),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// 24 random hexadecimal digits. Without randomness nothing else works either; then the id says so.
+fn request_id() -> String {
+    let mut bytes = [0; 12];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => hex::encode(bytes),
+        Err(_) => "no-randomness".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_timeouts_are_ignored() {
+        let of = |text: &str| {
+            let mut request = Request::new(());
+            request.metadata_mut().insert("grpc-timeout", text.parse().unwrap());
+            asked_for(&request)
+        };
+        assert_eq!(of("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(of("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for bad in ["", "S", "5", "-5S", "999999999S", "5X", "5.5S"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_peer_is_nobodys() {
+        assert!(caller(&Request::new(())).is_err());
+    }
+}

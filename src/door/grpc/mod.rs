@@ -1,0 +1,50 @@
+//! `sealward.v1` over gRPC, a file per service.
+
+mod admin;
+mod audit;
+mod call;
+mod keys;
+mod present;
+mod root;
+mod signing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::service::Routes;
+
+use crate::engine::Engine;
+use crate::wire::v1;
+
+/// What the door limits by itself, before any verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest message in bytes.
+    pub message_bytes: usize,
+    /// The deadline of a call that brings none, and the latest that one may bring.
+    pub deadline: Duration,
+    /// Items of one batch.
+    pub batch_items: usize,
+}
+
+/// The door: each service holds one.
+#[derive(Clone)]
+pub(crate) struct Door {
+    engine: Arc<Engine>,
+    limits: Limits,
+}
+
+/// All services of version 1.
+pub fn routes(engine: Arc<Engine>, limits: Limits) -> Routes {
+    let door = Door { engine, limits };
+    let bytes = limits.message_bytes;
+    Routes::new(v1::signing_service_server::SigningServiceServer::new(door.clone()).max_decoding_message_size(bytes))
+        .add_service(v1::key_service_server::KeyServiceServer::new(door.clone()).max_decoding_message_size(bytes))
+        .add_service(
+            v1::root_service_server::RootServiceServer::new(door.clone())
+                .max_decoding_message_size(bytes)
+                .max_encoding_message_size(bytes),
+        )
+        .add_service(v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(bytes))
+        .add_service(v1::admin_service_server::AdminServiceServer::new(door))
+}

@@ -1,0 +1,122 @@
+//! Who is at the other end: from the kernel for unix sockets, from verified certificates for TLS.
+
+use std::os::fd::AsFd as _;
+
+use der::Decode as _;
+use tokio::net::UnixStream;
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+use super::peer_groups::peer_groups;
+use crate::domain::caller::Caller;
+
+/// The peer gave no usable identity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoIdentity {
+    /// The kernel did not tell who is on the unix socket.
+    #[error("the kernel does not tell who is at the other end: {0}")]
+    Peer(String),
+    /// No certificate came.
+    #[error("no client certificate")]
+    NoCertificate,
+    /// The certificate does not read.
+    #[error("the client certificate does not read")]
+    Malformed,
+    /// The certificate has no DNS or URI subject alternative name. A common name is never used.
+    #[error("the client certificate has no DNS or URI subject alternative name")]
+    NoName,
+    /// A name holds a character that has no business in one, such as NUL.
+    #[error("a subject alternative name of the client certificate holds a forbidden character")]
+    HostileName,
+}
+
+/// More names than any honest certificate has.
+const MOST_NAMES: usize = 64;
+
+/// The process that connected, as of connection time.
+pub fn of_unix_peer(stream: &UnixStream) -> Result<Caller, NoIdentity> {
+    let failed = |error: std::io::Error| NoIdentity::Peer(error.to_string());
+    let credentials = stream.peer_cred().map_err(failed)?;
+    let mut gids = vec![credentials.gid()];
+    gids.extend(peer_groups(stream.as_fd()).map_err(failed)?);
+    gids.sort_unstable();
+    gids.dedup();
+    Ok(Caller::Unix { uid: credentials.uid(), gids })
+}
+
+/// The holder of a certificate that TLS has verified: DNS and URI subject alternative names only.
+pub fn of_certificate(der: &[u8]) -> Result<Caller, NoIdentity> {
+    let certificate = Certificate::from_der(der).map_err(|_| NoIdentity::Malformed)?;
+    let names = certificate
+        .tbs_certificate()
+        .get_extension::<SubjectAltName>()
+        .map_err(|_| NoIdentity::Malformed)?
+        .ok_or(NoIdentity::NoName)?
+        .1
+        .0;
+    let (mut dns, mut uris) = (Vec::new(), Vec::new());
+    for name in names.iter().take(MOST_NAMES) {
+        match name {
+            GeneralName::DnsName(name) => dns.push(plain(name.as_str())?.to_ascii_lowercase()),
+            GeneralName::UniformResourceIdentifier(uri) => uris.push(plain(uri.as_str())?),
+            _ => {}
+        }
+    }
+    if dns.is_empty() && uris.is_empty() {
+        return Err(NoIdentity::NoName);
+    }
+    Ok(Caller::Certificate { dns, uris })
+}
+
+/// A NUL or a control character in a name is how one certificate is read as another's.
+fn plain(name: &str) -> Result<String, NoIdentity> {
+    let good = !name.is_empty() && name.len() <= 512 && name.bytes().all(|byte| byte.is_ascii_graphic());
+    if good { Ok(name.to_owned()) } else { Err(NoIdentity::HostileName) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    fn certificate(names: Vec<SanType>) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn names_are_read_and_addresses_are_not() {
+        let der = certificate(vec![
+            SanType::DnsName("CI.example".try_into().unwrap()),
+            SanType::URI("spiffe://example/ci".try_into().unwrap()),
+            SanType::IpAddress("127.0.0.1".parse().unwrap()),
+        ]);
+        let expected = Caller::Certificate { dns: vec!["ci.example".into()], uris: vec!["spiffe://example/ci".into()] };
+        assert_eq!(of_certificate(&der), Ok(expected));
+    }
+
+    #[test]
+    fn a_certificate_without_names_or_with_hostile_ones_is_nobody() {
+        assert_eq!(of_certificate(&certificate(vec![])), Err(NoIdentity::NoName));
+        let address_only = certificate(vec![SanType::IpAddress("127.0.0.1".parse().unwrap())]);
+        assert_eq!(of_certificate(&address_only), Err(NoIdentity::NoName));
+        let nul = certificate(vec![SanType::DnsName("admin\0.evil.example".try_into().unwrap())]);
+        assert_eq!(of_certificate(&nul), Err(NoIdentity::HostileName));
+        let good = certificate(vec![SanType::DnsName("a".try_into().unwrap())]);
+        for length in 0..good.len() {
+            assert_eq!(of_certificate(&good[..length]), Err(NoIdentity::Malformed));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unix_peer_is_named_by_uid_and_groups() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let Caller::Unix { uid, gids } = of_unix_peer(&one).unwrap() else { panic!("not a unix caller") };
+        assert_eq!(uid, rustix::process::geteuid().as_raw());
+        assert!(gids.contains(&rustix::process::getegid().as_raw()));
+    }
+}
