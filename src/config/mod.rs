@@ -1,1 +1,123 @@
-//! (being built)
+//! **The configuration file**, turned into each room's own settings.
+//!
+//! One TOML file, `version = 1`. Every mistake is found in one run, with line and column; unknown keys are refused with
+//! the nearest known one; secrets never stand in the file. Check, start and reload use the same [`load`]. The reference
+//! of every key is `docs/configuration.md`, held against [`TABLES`] by a test.
+
+mod duration;
+mod error;
+mod file;
+mod overlap;
+mod read;
+mod report;
+mod schema;
+pub mod settings;
+mod table;
+mod warnings;
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use error::{Code, ConfigError, ConfigErrors, Position};
+pub use schema::{TABLES, TableKeys};
+
+use crate::domain::grant::Grants;
+use crate::domain::policy::Policies;
+use crate::keystore::settings::KeystoreSettings;
+
+use report::Report;
+use settings::{LedgerSettings, LimitSettings, ListenerSettings, LogKeySettings, LogSettings, ObserveSettings};
+use table::Section;
+
+/// All that one file says. Every path is absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// The version of the file's form; 1.
+    pub version: u64,
+    /// Where the ledger is.
+    pub ledger: LedgerSettings,
+    /// The key of the audit log.
+    pub log_key: LogKeySettings,
+    /// Where requests come in; at least one.
+    pub listeners: Vec<ListenerSettings>,
+    /// Where metrics are served, if anywhere.
+    pub observe: Option<ObserveSettings>,
+    /// Where private keys live.
+    pub keystores: Vec<KeystoreSettings>,
+    /// What each repository may sign.
+    pub policies: Policies,
+    /// Who may ask.
+    pub grants: Grants,
+    /// What requests may take.
+    pub limits: LimitSettings,
+    /// How the daemon talks.
+    pub log: LogSettings,
+    /// What is legal and probably not meant, `FILE:LINE:COLUMN: [name] detail`.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a file. Refused besides what [`parse`] refuses: a file that is missing, unreadable, no regular file, larger
+/// than 1 MiB, or writable by everybody.
+pub fn load(path: &Path) -> Result<Configuration, ConfigErrors> {
+    let name = path.display().to_string();
+    let text = file::read(path, &name)?;
+    assemble(&text, &name, &base_of(path))
+}
+
+/// Reads a text that came from the named file. Relative paths in it are relative to the file's directory.
+pub fn parse(text: &str, file_name: &str) -> Result<Configuration, ConfigErrors> {
+    assemble(text, file_name, &base_of(Path::new(file_name)))
+}
+
+/// The absolute directory of the file. Without a working directory nothing relative can be meant.
+fn base_of(path: &Path) -> std::path::PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+fn assemble(text: &str, file: &str, base: &Path) -> Result<Configuration, ConfigErrors> {
+    file::check_size(text.len() as u64, file)?;
+    let mut report = Report::default();
+    let (document, mistakes) = DeTable::parse_recoverable(text);
+    for mistake in mistakes {
+        report.error(Code::Syntax, mistake.span().map_or(text.len(), |span| span.start), mistake.message());
+    }
+    let configuration = sections(document.get_ref(), base, &mut report);
+    match configuration.filter(|_| report.is_clean()) {
+        Some(configuration) => Ok(Configuration { warnings: report.into_warnings(text, file), ..configuration }),
+        None => Err(report.into_errors(text, file)),
+    }
+}
+
+/// Every table is read before the first `?`, so that one run tells every mistake.
+fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<Configuration> {
+    let root = Section::root(document, report);
+    let version = read::daemon::version(&root, report);
+    let ledger = read::daemon::ledger(&root, base, report);
+    let log_key = read::daemon::log_key(&root, ledger.as_ref(), base, report);
+    let log = read::daemon::log(&root, report);
+    let observe = read::daemon::observe(&root, base, report);
+    let listeners = read::listener::listeners(&root, base, report);
+    let keystores = read::keystore::keystores(&root, base, report);
+    let repositories = read::repository::repositories(&root, &read::keystore::names(&root), report);
+    let grants = read::grant::grants(&root, report);
+    if report.is_clean() {
+        warnings::collect(&repositories, &grants, &keystores, &listeners, report);
+    }
+    let policies = Policies::new(repositories.into_iter().map(|(_, policy)| policy).collect());
+    let limits = read::daemon::limits(&root, &policies, report);
+    Some(Configuration {
+        version: version?,
+        ledger: ledger?,
+        log_key: log_key?,
+        listeners,
+        observe,
+        keystores,
+        policies,
+        grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect()),
+        limits,
+        log,
+        warnings: Vec::new(),
+    })
+}

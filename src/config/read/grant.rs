@@ -1,0 +1,58 @@
+//! `[[grant]]`: who may do what.
+
+use crate::config::error::{Code, shown};
+use crate::config::report::Report;
+use crate::config::schema;
+use crate::config::table::{Node, Section};
+use crate::domain::caller::CallerPattern;
+use crate::domain::grant::{Grant, Verb};
+use crate::domain::name::Pattern;
+
+/// Every grant with its place.
+pub(in crate::config) fn grants(root: &Section<'_>, report: &mut Report) -> Vec<(usize, Grant)> {
+    let nodes = root.find("grant").map(|node| node.tables(report)).unwrap_or_default();
+    nodes.into_iter().filter_map(|node| Some((node.at, grant(&node, report)?))).collect()
+}
+
+fn grant(node: &Node<'_>, report: &mut Report) -> Option<Grant> {
+    let section = node.section(schema::GRANT, report)?;
+    let callers =
+        list(&section, "callers", report, |node, report| node.parsed(Code::InvalidValue, CallerPattern::parse, report));
+    let verbs = list(&section, "verbs", report, verb);
+    // What concerns the whole daemon is given over all repositories or not at all, so it need not be said.
+    let whole_daemon = verbs.as_ref().is_some_and(|verbs| verbs.iter().all(|verb| !verb.is_per_repository()));
+    let everything = || if whole_daemon { Pattern::new("**").map(|all| vec![all]) } else { None };
+    let mut patterns = |key| match (section.find(key), everything()) {
+        (None, Some(all)) => Some(all),
+        _ => list(&section, key, report, |node, report| node.parsed(Code::InvalidName, pattern, report)),
+    };
+    let repositories = patterns("repositories");
+    let roles = patterns("roles");
+    Some(Grant { callers: callers?, verbs: verbs?, repositories: repositories?, roles: roles? })
+}
+
+/// An array with at least one item. Every item is read, so that each mistake is told.
+fn list<T>(
+    section: &Section<'_>,
+    key: &str,
+    report: &mut Report,
+    mut read: impl FnMut(&Node<'_>, &mut Report) -> Option<T>,
+) -> Option<Vec<T>> {
+    let node = section.need(key, report)?;
+    let items = node.items(report);
+    if items.is_empty() && node.is_array() {
+        node.report(Code::InvalidValue, "an empty list grants nothing; name at least one", report);
+    }
+    let read: Vec<T> = items.iter().filter_map(|item| read(item, report)).collect();
+    (!read.is_empty()).then_some(read)
+}
+
+fn verb(node: &Node<'_>, report: &mut Report) -> Option<Verb> {
+    node.choice(Verb::ALL.map(|verb| (verb.name(), verb)), report)
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    let rule = "1 to 255 characters out of a-z A-Z 0-9 . _ : / - * (* stops at a slash, ** does not)";
+    let good = Pattern::new(text).filter(|pattern| !pattern.as_str().contains(['@', '=']));
+    good.ok_or_else(|| format!("`{}` is no pattern: {rule}", shown(text)))
+}

@@ -1,0 +1,9 @@
+//! One file per table: the walk turned into settings.
+
+pub(super) mod daemon;
+pub(super) mod grant;
+pub(super) mod keystore;
+pub(super) mod listener;
+pub(super) mod place;
+pub(super) mod repository;
+pub(super) mod secret;

@@ -1,0 +1,169 @@
+//! `[[repository]]`: the policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::error::{Code, shown};
+use crate::config::report::Report;
+use crate::config::schema;
+use crate::config::table::{Node, Section};
+use crate::domain::algorithm::Algorithm;
+use crate::domain::name::{KeystoreName, Pattern, RepositoryName, Role, Version};
+use crate::domain::policy::{Custody, ReleaseRate, RepositoryPolicy, RolePolicy};
+
+/// Keys that are not destroyed: a rotation of every role every month for a year fits.
+const MAX_KEYS: usize = 64;
+/// Above this a payload is no metadata, and memory is at stake: 256 MiB.
+const LARGEST_PAYLOAD: u64 = 256 << 20;
+
+/// Every policy with its place, in the order of the file.
+pub(in crate::config) fn repositories(
+    root: &Section<'_>,
+    keystores: &[String],
+    report: &mut Report,
+) -> Vec<(usize, RepositoryPolicy)> {
+    let nodes = root.find("repository").map(|node| node.tables(report)).unwrap_or_default();
+    let read = nodes.into_iter().filter_map(|node| Some((node.at, repository(&node, keystores, report)?)));
+    let read: Vec<_> = read.collect();
+    let mut seen = BTreeSet::new();
+    for (at, policy) in &read {
+        if !seen.insert(policy.repositories.as_str()) {
+            report.error(Code::Duplicate, *at, format!("`{}` has a [[repository]] already", policy.repositories));
+        }
+    }
+    read
+}
+
+fn repository(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<RepositoryPolicy> {
+    let section = node.section(schema::REPOSITORY, report)?;
+    let repositories = match (section.find("name"), section.find("pattern")) {
+        (Some(name), None) => name.parsed(Code::InvalidName, exact_name, report),
+        (None, Some(pattern)) => pattern.parsed(Code::InvalidName, wildcard, report),
+        (None, None) => {
+            report.error(Code::MissingKey, section.at, "[[repository]] needs the key `name` or `pattern`");
+            None
+        }
+        (Some(_), Some(pattern)) => {
+            pattern.report(Code::Conflict, "a [[repository]] has a `name` or a `pattern`", report);
+            None
+        }
+    };
+    let require_root = section.flag("require_root", false, report);
+    let require_snapshot_bytes = section.flag("require_snapshot_bytes", false, report);
+    let max_keys = section.count("max_keys", 1..=10_000, MAX_KEYS, report);
+    let roles = match section.find("role") {
+        Some(node) => roles(&node, keystores, report),
+        None => BTreeMap::new(),
+    };
+    Some(RepositoryPolicy { repositories: repositories?, roles, require_root, require_snapshot_bytes, max_keys })
+}
+
+fn exact_name(text: &str) -> Result<Pattern, String> {
+    if text.contains('*') {
+        return Err(format!("`{}` is a pattern; write it after `pattern`", shown(text)));
+    }
+    let name: RepositoryName = text.parse().map_err(|error: crate::domain::name::InvalidName| error.to_string())?;
+    Pattern::new(name.as_str()).ok_or_else(|| "no name".to_owned())
+}
+
+/// Patterns of grants also take `@` and `=`, which stand in URIs; no repository's name has them.
+fn wildcard(text: &str) -> Result<Pattern, String> {
+    let good = Pattern::new(text).filter(|pattern| !pattern.as_str().contains(['@', '=']));
+    let pattern = good.ok_or_else(|| {
+        format!("`{}` is no pattern of repositories: 1 to 255 characters out of a-z A-Z 0-9 . _ : / - * (** also crosses slashes)", shown(text))
+    })?;
+    if pattern.is_exact() {
+        return Err(format!("`{pattern}` has no wildcard; write it after `name`"));
+    }
+    Ok(pattern)
+}
+
+fn roles(node: &Node<'_>, keystores: &[String], report: &mut Report) -> BTreeMap<Role, RolePolicy> {
+    let mut roles = BTreeMap::new();
+    for (name, at, node) in node.named_entries(report) {
+        let role = match name.parse() {
+            Ok(Role::Root) => {
+                let advice =
+                    "root is offline by type; it signs in a ceremony (sealward-ceremony), so take this table away";
+                report.error(Code::OfflineRole, at, advice);
+                continue;
+            }
+            Ok(role) => role,
+            Err(error) => {
+                report.error(Code::InvalidName, at, error.to_string());
+                continue;
+            }
+        };
+        let Some(section) = node.section(schema::ROLE, report) else { continue };
+        let policy = role_policy(&role, &section, keystores, report);
+        roles.insert(role, policy);
+    }
+    roles
+}
+
+fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report: &mut Report) -> RolePolicy {
+    let default = RolePolicy::default_for(role);
+    let custody = custody(role, section, default.custody, report);
+    let expiry = section.find("max_expiry").and_then(|node| node.seconds(report));
+    let keystore = section.find("keystore").and_then(|node| {
+        if custody == Custody::Offline {
+            let advice = format!("{role} is offline here: no key of it may be in a keystore of this daemon");
+            node.report(Code::OfflineRole, advice, report);
+        }
+        keystore(&node, keystores, report)
+    });
+    let algorithm = section
+        .find("algorithm")
+        .and_then(|node| node.choice(Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm)), report));
+    RolePolicy {
+        custody,
+        max_expiry_seconds: expiry
+            .and_then(|seconds| i64::try_from(seconds).ok())
+            .unwrap_or(default.max_expiry_seconds),
+        max_payload_bytes: section.count("max_payload_bytes", 1..=LARGEST_PAYLOAD, default.max_payload_bytes, report),
+        max_version_step: section.number("max_version_step", 1..=Version::MAX, default.max_version_step, report),
+        first_listed_max: section.number("first_listed_max", 1..=Version::MAX, default.first_listed_max, report),
+        release_rate: release_rate(section, default.release_rate, report),
+        keystore,
+        algorithm,
+    }
+}
+
+fn custody(role: &Role, section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
+    let words = [("online", Custody::Online), ("attended", Custody::Attended), ("offline", Custody::Offline)];
+    let node = section.find("custody");
+    let chosen = match &node {
+        Some(node) => node.choice(words, report).unwrap_or(Custody::Online),
+        None => default,
+    };
+    if chosen == Custody::Attended {
+        let because = if node.is_some() { "" } else { ", and it is what this role has unless configured" };
+        let detail = format!(
+            "custody of {role}: attended custody is not yet built{because}. Set custody = \"online\" knowingly, or \
+             custody = \"offline\" and sign it in a ceremony"
+        );
+        report.error(Code::NotYetBuilt, node.map_or(section.at, |node| node.at), detail);
+    }
+    chosen
+}
+
+fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<KeystoreName> {
+    let name = node.parsed(Code::InvalidName, str::parse::<KeystoreName>, report)?;
+    if !keystores.iter().any(|known| known == name.as_str()) {
+        let advice = match schema::nearest(name.as_str(), keystores.iter().map(String::as_str)) {
+            Some(nearest) => format!("; did you mean `{nearest}`?"),
+            None => String::new(),
+        };
+        node.report(Code::UnknownReference, format!("no [[keystore]] is named `{name}`{advice}"), report);
+    }
+    Some(name)
+}
+
+fn release_rate(section: &Section<'_>, default: ReleaseRate, report: &mut Report) -> ReleaseRate {
+    let node = section.find("release_rate");
+    let Some(rate) = node.and_then(|node| node.section(schema::RELEASE_RATE, report)) else { return default };
+    let mut number = |key, default: u32| {
+        let number = rate.number(key, 1..=u64::from(u32::MAX), u64::from(default), report);
+        u32::try_from(number).unwrap_or(default)
+    };
+    ReleaseRate { per_hour: number("per_hour", default.per_hour), burst: number("burst", default.burst) }
+}

@@ -1,0 +1,172 @@
+//! What the configuration says about the daemon itself. Plain values: the daemon translates them for the rooms that
+//! own listeners, logs and limits.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::keystore::settings::{SecretSource, UnsealSettings};
+
+/// Where the ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// The directory, absolute, mode 0700. Made by `sealwardd init` and by nothing else.
+    pub directory: PathBuf,
+}
+
+/// The key that signs the audit log's checkpoints. A software key, never a TUF key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogKeySettings {
+    /// Its age file, absolute; `log-key` in the ledger's directory unless configured.
+    pub path: PathBuf,
+    /// What opens it.
+    pub unseal: UnsealSettings,
+}
+
+/// One socket on which requests come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Its name in logs and metrics; 1 to 64 characters out of a-z A-Z 0-9 - _, unique in the file.
+    pub name: String,
+    /// How callers reach it and prove who they are.
+    pub kind: ListenerKind,
+}
+
+/// How callers reach a listener and prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// A unix socket: the kernel names the caller.
+    Unix(UnixEndpoint),
+    /// TCP with TLS 1.3 and a client certificate.
+    TcpMtls(TcpMtlsSettings),
+}
+
+/// Where a unix socket comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnixEndpoint {
+    /// The daemon binds it.
+    Bind {
+        /// Absolute, at most 107 bytes (`sun_path` of unix(7), less its NUL).
+        path: PathBuf,
+        /// Permission bits of the socket file, within 0o777.
+        mode: u32,
+        /// The group of the socket file; the daemon's own unless configured.
+        group: Option<SocketGroup>,
+    },
+    /// systemd hands it in under this `FileDescriptorName=`.
+    Activation(String),
+}
+
+/// The group of a socket file, as written: a name is looked up by the daemon when it binds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketGroup {
+    /// A number.
+    Id(u32),
+    /// A name of the group database.
+    Name(String),
+}
+
+/// What a TCP listener with client certificates needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpMtlsSettings {
+    /// Where the socket comes from.
+    pub endpoint: TcpEndpoint,
+    /// The server's certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// The server's private key, PEM.
+    pub key: SecretSource,
+    /// The certificates that sign callers' certificates, PEM.
+    pub client_ca: PathBuf,
+}
+
+/// Where a TCP socket comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TcpEndpoint {
+    /// The daemon binds it. Port 0 takes any free one.
+    Bind(SocketAddr),
+    /// systemd hands it in under this `FileDescriptorName=`.
+    Activation(String),
+}
+
+/// Where metrics are served: never off this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObserveSettings {
+    /// HTTP on a loopback address.
+    Loopback(SocketAddr),
+    /// HTTP on a unix socket, absolute path, at most 107 bytes.
+    Unix(PathBuf),
+}
+
+/// What one caller, one connection and one message may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// The largest gRPC message in bytes. Not configured: it follows from the largest payload of any role, and from
+    /// the snapshot that a timestamp must bring where `require_snapshot_bytes` is set.
+    pub max_message_bytes: usize,
+    /// For requests that bring no deadline.
+    pub default_deadline: Duration,
+    /// Open connections, over all listeners.
+    pub max_connections: usize,
+    /// Requests in flight on one connection.
+    pub requests_per_connection: usize,
+    /// Items of one SignBatch.
+    pub batch_items: usize,
+}
+
+/// How the daemon talks to its operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    /// Every format.
+    pub const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// How severe an event must be to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the tracing crate's own
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Every level, the most severe first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
