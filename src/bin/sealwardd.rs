@@ -1,1 +1,5 @@
-fn main() {}
+//! The signing daemon.
+
+fn main() -> std::process::ExitCode {
+    sealward::daemon::main()
+}

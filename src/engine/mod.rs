@@ -26,7 +26,7 @@ pub use audit::{Consistency, Inclusion, Leaves};
 pub use explain::Explanation;
 pub use generate::KeyOrder;
 pub use keys::key_forms;
-pub use metrics::{Metrics, Stage};
+pub use metrics::{BUCKETS, Metrics, Stage};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
@@ -100,6 +100,10 @@ pub struct Engine {
     checkpointing: tokio::sync::Mutex<()>,
     /// Every public key that a keystore was seen to hold.
     held: Mutex<BTreeSet<KeyId>>,
+    /// Keystores that were not there when the daemon started, and have not listed their keys yet.
+    unlisted: Mutex<BTreeSet<KeystoreName>>,
+    /// Keystores that showed an offline key after the start, and why they are latched.
+    latched: Mutex<BTreeMap<KeystoreName, String>>,
     started: Instant,
 }
 
@@ -143,6 +147,9 @@ impl Engine {
     }
 
     fn desk(&self, name: &KeystoreName) -> Result<&Arc<Desk>, Denial> {
+        if let Some(cause) = self.latched.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Err(Denial::new(Reason::Latched, format!("keystore {name}: {cause}")));
+        }
         self.desks.get(name).ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
     }
 

@@ -1,6 +1,6 @@
 //! Status: health, latches, keystores, guards.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::{Call, Engine};
@@ -37,9 +37,9 @@ pub struct Status {
 /// A named state in which requests fail until its cause is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latch {
-    /// `fault`, `disk-full` or `root-fork`.
+    /// `fault`, `disk-full`, `root-fork` or `offline-key`.
     pub name: &'static str,
-    /// `everything`, or a repository.
+    /// `everything`, a keystore or a repository.
     pub scope: String,
     /// Why.
     pub cause: String,
@@ -115,6 +115,9 @@ impl Engine {
             Condition::DiskFull => latches.push(everything("disk-full", "the disk under the ledger is full".to_owned())),
             Condition::Fault(cause) => latches.push(everything("fault", cause)),
         }
+        for (name, cause) in &*self.latched.lock().unwrap_or_else(PoisonError::into_inner) {
+            latches.push(Latch { name: "offline-key", scope: format!("keystore {name}"), cause: cause.clone() });
+        }
         for repository in self.ledger.repositories().map_err(|error| error.denial())? {
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             if let Some(other) = view.roots.fork {
@@ -157,7 +160,7 @@ impl Engine {
         let orphan = |id: &&KeyId| matches!(self.ledger.key(id), Ok(None));
         KeystoreStatus {
             name: name.clone(),
-            kind: description.kind,
+            kind: description.kind.name(),
             state,
             since,
             algorithms: description.algorithms,

@@ -1,0 +1,102 @@
+//! `init` makes what nothing else ever makes; `recover` lifts a fault.
+
+use std::path::Path;
+
+use super::log_signer::LogSigner;
+use super::{DaemonError, open, say};
+use crate::audit::note::VerifierKey;
+use crate::config::Configuration;
+use crate::engine::Clock as _;
+use crate::keystore::secret::Secrets;
+use crate::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
+use crate::keystore::software::{self, NoteKey, Unseal};
+use crate::ledger::{Identity, sqlite};
+
+/// Makes the ledger, the log key, and what software keystores need. Refuses when a ledger is there.
+pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: bool) -> Result<(), DaemonError> {
+    let directory = &configuration.ledger.directory;
+    let id = random_hex()?;
+    let origin = match (origin, dev) {
+        (Some(origin), _) => origin.to_owned(),
+        (None, true) => format!("dev.{}/{}", host_name(), &id[..8]),
+        (None, false) => format!("{}/sealward-{}", host_name(), &id[..8]),
+    };
+    // Looked at first, so that a second `init` touches nothing.
+    if directory.join("ledger.sqlite3").exists() {
+        return Err(crate::ledger::LedgerError::Exists(directory.join("ledger.sqlite3")).into());
+    }
+    open::private_directory(directory)?;
+    let secrets = open::secrets();
+    make_keystores(configuration, &secrets)?;
+    let log_key = make_log_key(configuration, &origin, &secrets)?;
+    let verifier_key = VerifierKey::of(&LogSigner(log_key))
+        .map_err(|error| DaemonError::File { path: configuration.log_key.path.clone(), what: error.to_string() })?
+        .to_string();
+    let created = super::clock::SystemClock.now();
+    let identity = Identity { id, dev, origin, verifier_key: verifier_key.clone(), created };
+    sqlite::create(directory, &identity)?;
+    say(&format!("made the ledger in {}", directory.display()));
+    say(&format!("audit log {}; keep its verifier key where this machine cannot change it:", identity.origin));
+    say(&format!("  {verifier_key}"));
+    Ok(())
+}
+
+/// Lifts a fault.
+pub(super) fn recover(configuration: &Configuration) -> Result<(), DaemonError> {
+    let recovery = sqlite::recover(&configuration.ledger.directory)?;
+    say(&format!("recovered: {} leaves; the old database is kept as {}", recovery.leaves, recovery.kept.display()));
+    say("compare the last checkpoint that you hold elsewhere: `sealward audit checkpoint` after the start");
+    Ok(())
+}
+
+fn make_log_key(configuration: &Configuration, origin: &str, secrets: &Secrets) -> Result<NoteKey, DaemonError> {
+    let settings = &configuration.log_key;
+    let failed = |error| DaemonError::Keystore { what: "log key".to_owned(), error };
+    make_identity(&settings.unseal, secrets)?;
+    let unseal = Unseal::resolve(&settings.unseal, secrets).map_err(failed)?;
+    NoteKey::create(&settings.path, origin, &unseal).map_err(failed)
+}
+
+fn make_keystores(configuration: &Configuration, secrets: &Secrets) -> Result<(), DaemonError> {
+    for keystore in &configuration.keystores {
+        let KindSettings::Software(settings) = &keystore.kind else { continue };
+        if settings.directory.exists() {
+            say(&format!("keystore {}: {} is there and is used as it is", keystore.name, settings.directory.display()));
+            continue;
+        }
+        let failed = |error| DaemonError::Keystore { what: format!("keystore {}", keystore.name), error };
+        make_identity(&settings.unseal, secrets)?;
+        let unseal = Unseal::resolve(&settings.unseal, secrets).map_err(failed)?;
+        software::create(&settings.directory, &unseal).map_err(failed)?;
+        say(&format!("made keystore {} in {}", keystore.name, settings.directory.display()));
+    }
+    Ok(())
+}
+
+/// An identity file that is named and not there is made; a passphrase is never made up.
+fn make_identity(unseal: &UnsealSettings, _secrets: &Secrets) -> Result<(), DaemonError> {
+    let UnsealSettings::Identity(SecretSource::File(path)) = unseal else { return Ok(()) };
+    if path.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        open::private_directory(parent)?;
+    }
+    software::create_identity(path).map_err(|error| DaemonError::Keystore { what: "age identity".to_owned(), error })?;
+    say(&format!("made the age identity {}: back it up, without it the keys are lost", path.display()));
+    Ok(())
+}
+
+fn random_hex() -> Result<String, DaemonError> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| DaemonError::File { path: Path::new("/dev/urandom").to_owned(), what: "no randomness".to_owned() })?;
+    Ok(hex::encode(bytes))
+}
+
+/// The machine's name as far as it fits into an origin.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || ".-".contains(*c)).take(100).collect();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}

@@ -1,0 +1,94 @@
+//! Metrics and health. Read-only, never off this machine.
+
+mod page;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::DaemonError;
+use crate::config::settings::ObserveSettings;
+use crate::engine::Engine;
+use crate::keystore::Condition;
+
+pub(super) type Health = HealthReporter;
+pub(super) type HealthService =
+    tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>;
+
+/// The reporter and the service of `grpc.health.v1`.
+pub(super) fn health() -> (Health, HealthService) {
+    let reporter = HealthReporter::new();
+    let service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
+    (reporter, tonic_health::pb::health_server::HealthServer::new(service))
+}
+
+/// Says what is true now: the daemon as a whole under the empty name and under each service that signs, every keystore
+/// under `keystore/NAME`.
+pub(super) async fn update_health(engine: &Engine, health: &Health) {
+    let latched = engine.latches().map_or(true, |latches| latches.iter().any(|latch| latch.scope == "everything"));
+    let overall = if latched { ServingStatus::NotServing } else { ServingStatus::Serving };
+    for service in ["", "sealward.v1.SigningService", "sealward.v1.KeyService", "sealward.v1.RootService"] {
+        health.set_service_status(service, overall).await;
+    }
+    for reading in ["sealward.v1.AuditService", "sealward.v1.AdminService"] {
+        health.set_service_status(reading, ServingStatus::Serving).await;
+    }
+    for (name, desk) in engine.desks() {
+        let status = match desk.keystore().probe() {
+            Condition::Ready if !latched => ServingStatus::Serving,
+            _ => ServingStatus::NotServing,
+        };
+        health.set_service_status(format!("keystore/{name}"), status).await;
+    }
+}
+
+pub(super) enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+pub(super) fn bind(settings: &ObserveSettings) -> Result<Socket, DaemonError> {
+    match settings {
+        ObserveSettings::Loopback(address) => {
+            let failed = |error: std::io::Error| match error.kind() {
+                std::io::ErrorKind::AddrInUse => DaemonError::SocketInUse { at: address.to_string() },
+                _ => DaemonError::Listener { name: "observe".to_owned(), what: error.to_string() },
+            };
+            let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+            listener.set_nonblocking(true).map_err(failed)?;
+            Ok(Socket::Tcp(TcpListener::from_std(listener).map_err(failed)?))
+        }
+        ObserveSettings::Unix(path) => Ok(Socket::Unix(super::listen::bind_observe(Path::new(path))?)),
+    }
+}
+
+pub(super) async fn serve(socket: Socket, engine: Arc<Engine>, stopped: watch::Receiver<bool>) {
+    let router = Router::new().route("/metrics", get(metrics)).with_state(engine);
+    let end = super::listen::until(stopped);
+    let served = match socket {
+        Socket::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(end).await,
+        Socket::Unix(listener) => axum::serve(listener, router).with_graceful_shutdown(end).await,
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "the metrics listener failed");
+    }
+}
+
+async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
+    match page::render(engine) {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,137 @@
+//! The metrics page: what each room counted, in the OpenMetrics text format that Prometheus reads.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::engine::{BUCKETS, Engine};
+use crate::keystore::Condition;
+
+/// The page at this moment.
+pub(super) fn render(engine: Arc<Engine>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("sealward");
+    registry.register_collector(Box::new(Page(engine)));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+struct Page(Arc<Engine>);
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Page")
+    }
+}
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.requests(&mut encoder)?;
+        self.stages(&mut encoder)?;
+        self.guards(&mut encoder)?;
+        self.keystores(&mut encoder)?;
+        self.ledger(&mut encoder)
+    }
+}
+
+impl Page {
+    fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests by verb, role, outcome and reason";
+        let mut metric = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+        for ((verb, role, outcome, reason), count) in self.0.metrics().requests() {
+            let labels = [("verb", verb), ("role", role), ("outcome", outcome), ("reason", reason)];
+            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn stages(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Time that requests spent in a stage, in seconds";
+        let mut metric = encoder.encode_descriptor("stage_seconds", help, None, MetricType::Histogram)?;
+        for (stage, histogram) in self.0.metrics().stages() {
+            let (counts, sum) = histogram.read();
+            let bounds = BUCKETS.iter().copied().chain([f64::MAX]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
+            let total = counts.iter().sum();
+            metric.encode_family(&[("stage", stage.name())])?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    fn guards(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // A ledger that does not read shows in the latch below.
+        let guards = self.0.guards().unwrap_or_default();
+        let now = self.0.time();
+        let help = "Seconds until the newest released metadata of a role expires, negative when past";
+        let mut metric = encoder.encode_descriptor("expiry_seconds", help, None, MetricType::Gauge)?;
+        for guard in &guards {
+            if let Some((_, expires)) = guard.head {
+                let labels = [("repository", guard.repository.as_str()), ("role", guard.role.as_str())];
+                ConstGauge::new(expires.seconds_since(now)).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Newest released version of a role, 0 for none";
+        let mut metric = encoder.encode_descriptor("released_version", help, None, MetricType::Gauge)?;
+        for guard in &guards {
+            let version = guard.head.map_or(0, |(version, _)| i64::try_from(version).unwrap_or(i64::MAX));
+            let labels = [("repository", guard.repository.as_str()), ("role", guard.role.as_str())];
+            ConstGauge::new(version).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn keystores(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor("keystore_ready", "Whether a keystore signs", None, MetricType::Gauge)?;
+        for (name, desk) in self.0.desks() {
+            let ready = i64::from(desk.keystore().probe() == Condition::Ready);
+            ConstGauge::new(ready).encode(metric.encode_family(&[("keystore", name.as_str())])?)?;
+        }
+        let mut metric =
+            encoder.encode_descriptor("keystore_queue", "Requests that wait for a keystore", None, MetricType::Gauge)?;
+        for (name, desk) in self.0.desks() {
+            let depth = i64::try_from(desk.metrics().queue_depth()).unwrap_or(i64::MAX);
+            ConstGauge::new(depth).encode(metric.encode_family(&[("keystore", name.as_str())])?)?;
+        }
+        let help = "Operations of a keystore by result";
+        let mut metric = encoder.encode_descriptor("keystore_operations", help, None, MetricType::Counter)?;
+        for (name, desk) in self.0.desks() {
+            let metrics = desk.metrics();
+            let results =
+                [("signed", metrics.signed()), ("failed", metrics.failed()), ("rejected", metrics.rejected()), ("challenged", metrics.challenges())];
+            for (result, count) in results {
+                let labels = [("keystore", name.as_str()), ("result", result)];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ledger(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let metrics = self.0.ledger().metrics();
+        let counters = [
+            ("ledger_commits", "Durable transactions, one fsync each", &metrics.commits),
+            ("ledger_units", "Units of change in them", &metrics.units),
+            ("ledger_conflicts", "Units refused because something changed meanwhile", &metrics.conflicts),
+        ];
+        for (name, help, value) in counters {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(value.load(Ordering::Relaxed)).encode(metric)?;
+        }
+        let size = self.0.ledger().tree_size().unwrap_or(0);
+        let metric = encoder.encode_descriptor("audit_tree_size", "Leaves of the audit log", None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(size).unwrap_or(i64::MAX)).encode(metric)?;
+        let mut metric = encoder.encode_descriptor("latch", "Latches in force", None, MetricType::Gauge)?;
+        for latch in self.0.latches().unwrap_or_default() {
+            let labels = [("name", latch.name), ("scope", latch.scope.as_str())];
+            ConstGauge::new(1_i64).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
