@@ -249,8 +249,7 @@ mod tests {
     #[test]
     fn members_stand_in_the_order_of_their_names() {
         let text = String::from_utf8(encode(1, &full("x"))).unwrap();
-        let names: Vec<&str> =
-            text.trim_matches(['{', '}']).split(',').filter_map(|m| m.split('"').nth(1)).collect();
+        let names: Vec<&str> = text.trim_matches(['{', '}']).split(',').filter_map(|m| m.split('"').nth(1)).collect();
         let mut sorted = names.clone();
         sorted.sort_unstable();
         assert_eq!(names, sorted);

@@ -36,6 +36,19 @@ pub fn entries_path(index: u64, width: usize) -> String {
     format!("tile/entries/{}", position(index, width))
 }
 
+/// Level, index and width of a tile's path; `None` for every other text, other spellings of the same place included.
+pub fn parse_tile_path(path: &str) -> Option<(u8, u64, usize)> {
+    let (level, rest) = path.strip_prefix("tile/")?.split_once('/')?;
+    let (level, (index, width)) = (level.parse().ok()?, parse_position(rest)?);
+    (tile_path(level, index, width) == path).then_some((level, index, width))
+}
+
+/// Index and width of an entry bundle's path; `None` for every other text.
+pub fn parse_entries_path(path: &str) -> Option<(u64, usize)> {
+    let (index, width) = parse_position(path.strip_prefix("tile/entries/")?)?;
+    (entries_path(index, width) == path).then_some((index, width))
+}
+
 /// How many tiles (or bundles, at level 0) a tree of `size` leaves has at a level: full ones, and the width of the last
 /// one when that is not full.
 pub fn tiles_at(level: u8, size: u64) -> (u64, usize) {
@@ -90,11 +103,7 @@ impl TileStack {
     }
 
     /// Appends a leaf's hash. Each tile that fills is handed to `full` as level, index and hashes.
-    pub fn push<E>(
-        &mut self,
-        leaf: Hash,
-        mut full: impl FnMut(u8, u64, &[Hash]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn push<E>(&mut self, leaf: Hash, mut full: impl FnMut(u8, u64, &[Hash]) -> Result<(), E>) -> Result<(), E> {
         self.size += 1;
         let mut hash = leaf;
         let mut number = 0u8;
@@ -168,6 +177,20 @@ fn position(index: u64, width: usize) -> String {
     path
 }
 
+/// Reads generously what [`position`] writes; the callers compare.
+fn parse_position(text: &str) -> Option<(u64, usize)> {
+    let (groups, width) = match text.split_once(".p/") {
+        Some((groups, width)) => (groups, width.parse().ok().filter(|width| (1..WIDTH).contains(width))?),
+        None => (text, WIDTH),
+    };
+    let mut index = 0u64;
+    for group in groups.split('/') {
+        let digits: u64 = group.strip_prefix('x').unwrap_or(group).parse().ok()?;
+        index = index.checked_mul(1000)?.checked_add(digits)?;
+    }
+    Some((index, width))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +205,41 @@ mod tests {
         assert_eq!(tiles_at(1, 600), (0, 2));
         assert_eq!(tiles_at(2, 600), (0, 0));
         assert_eq!(tiles_at(8, u64::MAX), (0, 0));
+    }
+
+    #[test]
+    fn a_place_has_one_path() {
+        for (level, index, width) in [(0, 0, 256), (63, u64::MAX, 1), (5, 1_234_067, 255)] {
+            assert_eq!(parse_tile_path(&tile_path(level, index, width)), Some((level, index, width)));
+            assert_eq!(parse_entries_path(&entries_path(index, width)), Some((index, width)));
+        }
+        let huge = format!("tile/0/{}", "x999/".repeat(10_000));
+        for bad in [
+            "",
+            "tile",
+            "tile/0",
+            "tile/0/",
+            "tile/0/0",
+            "tile/0/+00",
+            "tile/00/000",
+            "tile/256/000",
+            "tile/0/x000/001",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/01",
+            "tile/0/000/x001",
+            "tile/-1/000",
+            "tile/0/../000",
+            "tile/0/x018/x446/x744/x073/x709/x551/616",
+            &huge,
+            "checkpoint",
+            "tile/entries/000",
+        ] {
+            assert_eq!(parse_tile_path(bad), None, "{bad:.40}");
+        }
+        for bad in ["tile/entries/", "tile/entries/0", "tile/entries/000.p/256", "tile/0/000"] {
+            assert_eq!(parse_entries_path(bad), None, "{bad}");
+        }
     }
 
     #[test]
