@@ -48,7 +48,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
     tracing::info!("stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
     // Nobody listens any more when this fails.
-    drop(stop.send(true));
+    let _ = stop.send(true);
     let all_answered = tokio::time::timeout(PATIENCE, async { while tasks.join_next().await.is_some() {} }).await;
     if all_answered.is_err() {
         tracing::warn!("requests were still in flight at the end");

@@ -66,7 +66,7 @@ impl Histogram {
 }
 
 /// Verb, role label, outcome, reason (empty when it succeeded).
-pub type RequestLabels = (&'static str, &'static str, &'static str, &'static str);
+pub(crate) type RequestLabels = (&'static str, &'static str, &'static str, &'static str);
 
 /// The engine's counters.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ impl Metrics {
     }
 
     /// Requests by labels.
-    pub fn requests(&self) -> Vec<(RequestLabels, u64)> {
+    pub(crate) fn requests(&self) -> Vec<(RequestLabels, u64)> {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.iter().map(|(labels, count)| (*labels, *count)).collect()
     }

@@ -99,8 +99,8 @@ pub(super) fn check_tree(connection: &Connection, identity: &Identity, path: &Pa
     let Some((size, text)) = rows::newest_checkpoint(connection).map_err(failed)? else {
         return Ok(());
     };
-    let key: note::VerifierKey =
-        identity.verifier_key.parse().map_err(|_| corrupt("the log's verifier key does not read".into()))?;
+    let key = note::VerifierKey::parse(&identity.verifier_key)
+        .map_err(|_| corrupt("the log's verifier key does not read".into()))?;
     let shown = checkpoint::open(&text, &key).map_err(|error| corrupt(format!("newest checkpoint: {error}")))?;
     let tree_size = rows::tree_size(connection).map_err(failed)?;
     if shown.size != size || tree_size < size {
