@@ -22,10 +22,12 @@ unseal = {{ identity = {{ file = "{directory}/identity" }} }}
 
 [[listener]]
 name = "local"
-unix = {{ path = "{directory}/sealward.sock", mode = "0600" }}
+kind = "unix"
+path = "{directory}/sealward.sock"
+mode = "0600"
 
 [observe]
-unix = "{directory}/metrics.sock"
+path = "{directory}/metrics.sock"
 
 [[keystore]]
 name = "software"
@@ -35,7 +37,7 @@ unseal = {{ identity = {{ file = "{directory}/identity" }} }}
 
 # Every repository: timestamp, snapshot and targets sign by themselves. A real one keeps targets away from here.
 [[repository]]
-name = "**"
+pattern = "**"
 
 [repository.role.timestamp]
 keystore = "software"
