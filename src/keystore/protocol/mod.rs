@@ -1,0 +1,1 @@
+pub const LARGEST_BODY: usize = 64 << 20;
