@@ -222,9 +222,9 @@ fn causes<'a>(first: Option<&'a (dyn Error + 'static)>) -> impl Iterator<Item = 
     std::iter::successors(first, next).take(16)
 }
 
-/// The message with its causes, less those that only repeat what was said.
+/// The message with its causes, less those that only repeat what was said, or say that there is a cause.
 fn with_causes(message: &str, first: Option<&(dyn Error + 'static)>) -> String {
-    causes(first).fold(message.to_owned(), |mut out, cause| {
+    let all = causes(first).fold(message.to_owned(), |mut out, cause| {
         let text = cause.to_string();
         if !text.is_empty() && !out.contains(&text) {
             if !out.is_empty() {
@@ -233,7 +233,8 @@ fn with_causes(message: &str, first: Option<&(dyn Error + 'static)>) -> String {
             out.push_str(&text);
         }
         out
-    })
+    });
+    all.strip_prefix("transport error: ").map(str::to_owned).unwrap_or(all)
 }
 
 #[cfg(test)]

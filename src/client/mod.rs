@@ -28,6 +28,7 @@ pub use printable::printable;
 pub use server::{DEFAULT_SERVER, InvalidServer, SERVER_VARIABLE, Server};
 pub use tls::TlsFiles;
 
+pub use crate::wire::MESSAGE_LIMIT_BYTES;
 pub use crate::wire::status::Refused;
 /// Requests and answers, as `proto/sealward/v1/sealward.proto` documents them.
 pub use crate::wire::v1 as messages;
