@@ -10,6 +10,8 @@ mod good;
 mod hostile;
 #[path = "configuration/reference.rs"]
 mod reference;
+#[path = "configuration/softhsm.rs"]
+mod softhsm;
 #[path = "configuration/warnings.rs"]
 mod warnings;
 
