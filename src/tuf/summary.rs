@@ -1,10 +1,13 @@
 //! The differences of two roots, for people in a ceremony.
 
+use std::collections::BTreeSet;
+
 use crate::domain::name::Role;
 use crate::domain::root::{RoleKeys, VerifiedRoot};
 
 use super::canonical::Value;
 use super::fields::shown;
+use super::key_id::read_key;
 
 /// A line for every difference in version, expiry, thresholds and keys; all of it for a first root. Lines hold no control
 /// characters, whatever the roots say.
@@ -30,17 +33,33 @@ pub fn differences(previous: Option<&VerifiedRoot>, root: &VerifiedRoot) -> Vec<
     lines
 }
 
-/// A line for every other member of `signed` that is added, removed or changed, such as `consistent_snapshot`, so that
-/// nothing is signed that nobody saw. Members inside `keys` and `roles` are told one by one where they are not keys or
-/// thresholds of a role.
+/// A line for everything in `signed` that [`differences`] does not tell, such as `consistent_snapshot` or a key that
+/// sealward cannot read, so that nothing is signed that nobody saw.
 pub fn other_differences(previous: &Value, root: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     compare("", previous, root, &mut lines);
-    lines.retain(|line| {
-        let told = ["`version`", "`expires`"].iter().any(|member| line.starts_with(member));
-        !told && !line.contains("/keyids`") && !line.contains("/threshold`")
-    });
+    for role in TOP_LEVEL {
+        let (old, new) = (unreadable_keys(previous, role), unreadable_keys(root, role));
+        let line = |verb: &str, id: &&str| format!("{role}: {verb} key {}, which sealward cannot read", shown_id(id));
+        lines.extend(old.difference(&new).map(|id| line("removes", id)));
+        lines.extend(new.difference(&old).map(|id| line("adds", id)));
+    }
     lines
+}
+
+const TOP_LEVEL: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
+
+/// Whether [`differences`] tells what changes here.
+fn is_told(path: &str) -> bool {
+    let role = |role: &&str| path == format!("roles/{role}/keyids") || path == format!("roles/{role}/threshold");
+    matches!(path, "version" | "expires") || TOP_LEVEL.iter().any(|name| role(name))
+}
+
+fn unreadable_keys<'a>(root: &'a Value, role: &str) -> BTreeSet<&'a str> {
+    let ids = root.get("roles").and_then(|roles| roles.get(role)?.get("keyids")?.as_array()).unwrap_or_default();
+    let is_readable =
+        |id: &&str| root.get("keys").and_then(|keys| keys.get(id)).is_some_and(|key| read_key(key).is_some());
+    ids.iter().filter_map(Value::as_str).filter(|id| !is_readable(id)).collect()
 }
 
 fn role_differences(role: &Role, old: &RoleKeys, new: &RoleKeys) -> Vec<String> {
@@ -73,6 +92,9 @@ fn shown_id(tuf_key_id: &str) -> String {
 }
 
 fn compare(path: &str, previous: &Value, root: &Value, lines: &mut Vec<String>) {
+    if is_told(path) {
+        return;
+    }
     let (Value::Object(old), Value::Object(new)) = (previous, root) else {
         if previous != root {
             lines.push(format!("`{path}` {} -> {}", brief(previous), brief(root)));
@@ -135,5 +157,13 @@ mod tests {
         let lines = other_differences(&read(&old), &read(new.as_bytes()));
         assert_eq!(lines, ["`consistent_snapshot` true -> false", "`sneaky` is added: \"\\u{1b}[2J\""]);
         assert!(other_differences(&read(&old), &read(&old)).is_empty());
+        // A known key that sealward cannot read becomes a key of another role.
+        let unknown = text
+            .replace("\"scheme\":\"ed25519\"", "\"scheme\":\"other\"")
+            .replace("\"timestamp\":{\"keyids\":[", "\"timestamp\":{\"keyids\":[\"x\",");
+        let keys =
+            unknown.replacen("\"keys\":{", "\"keys\":{\"!\":{\"keytype\":\"?\"},", 1).replace("\"x\",", "\"!\",");
+        let lines = other_differences(&read(text.as_bytes()), &read(keys.as_bytes()));
+        assert!(lines.contains(&"timestamp: adds key !, which sealward cannot read".to_owned()), "{lines:#?}");
     }
 }
