@@ -52,8 +52,9 @@ impl Envelope {
 ///
 /// Denials: `not-canonical`; `malformed-metadata` when two signatures have one key id.
 pub fn assemble(signed: &[u8], signatures: &[EnvelopeSignature]) -> Result<Vec<u8>, Denial> {
-    let value = parse_canonical(signed, Limits::of_bytes(signed.len()))
-        .map_err(|error| unreadable("signed", error, Reason::NotCanonical))?;
+    // Bytes that were read once under some limit must not be refused when they are published.
+    let limits = Limits { values: signed.len(), ..Limits::of_bytes(signed.len()) };
+    let value = parse_canonical(signed, limits).map_err(|error| unreadable("signed", error, Reason::NotCanonical))?;
     check_distinct(signatures)?;
     let write = |one: &EnvelopeSignature| {
         Value::from([("keyid", Value::from(one.key_id.as_str())), ("sig", Value::from(hex::encode(&one.signature)))])

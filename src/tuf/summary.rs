@@ -1,10 +1,13 @@
 //! The differences of two roots, for people in a ceremony.
 
+use std::collections::BTreeSet;
+
 use crate::domain::name::Role;
 use crate::domain::root::{RoleKeys, VerifiedRoot};
 
 use super::canonical::Value;
 use super::fields::shown;
+use super::key_id::read_key;
 
 /// A line for every difference in version, expiry, thresholds and keys; all of it for a first root. Lines hold no control
 /// characters, whatever the roots say.
@@ -30,17 +33,36 @@ pub fn differences(previous: Option<&VerifiedRoot>, root: &VerifiedRoot) -> Vec<
     lines
 }
 
-/// A line for every other member of `signed` that is added, removed or changed, such as `consistent_snapshot`, so that
-/// nothing is signed that nobody saw. Members inside `keys` and `roles` are told one by one where they are not keys or
-/// thresholds of a role.
+/// A line for everything in `signed` that [`differences`] does not tell, such as `consistent_snapshot` or a key that
+/// sealward cannot read, so that nothing is signed that nobody saw.
 pub fn other_differences(previous: &Value, root: &Value) -> Vec<String> {
     let mut lines = Vec::new();
-    compare("", previous, root, &mut lines);
-    lines.retain(|line| {
-        let told = ["`version`", "`expires`"].iter().any(|member| line.starts_with(member));
-        !told && !line.contains("/keyids`") && !line.contains("/threshold`")
-    });
+    compare(&[], previous, root, &mut lines);
+    for role in TOP_LEVEL {
+        let (old, new) = (unreadable_keys(previous, role), unreadable_keys(root, role));
+        let line = |verb: &str, id: &&str| format!("{role}: {verb} key {}, which sealward cannot read", shown_id(id));
+        lines.extend(old.difference(&new).map(|id| line("removes", id)));
+        lines.extend(new.difference(&old).map(|id| line("adds", id)));
+    }
     lines
+}
+
+const TOP_LEVEL: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
+
+/// Whether [`differences`] tells what changes here.
+fn is_told(path: &[&str]) -> bool {
+    match path {
+        ["version" | "expires"] => true,
+        ["roles", role, "keyids" | "threshold"] => TOP_LEVEL.contains(role),
+        _ => false,
+    }
+}
+
+fn unreadable_keys<'a>(root: &'a Value, role: &str) -> BTreeSet<&'a str> {
+    let ids = root.get("roles").and_then(|roles| roles.get(role)?.get("keyids")?.as_array()).unwrap_or_default();
+    let is_readable =
+        |id: &&str| root.get("keys").and_then(|keys| keys.get(id)).is_some_and(|key| read_key(key).is_some());
+    ids.iter().filter_map(Value::as_str).filter(|id| !is_readable(id)).collect()
 }
 
 fn role_differences(role: &Role, old: &RoleKeys, new: &RoleKeys) -> Vec<String> {
@@ -72,22 +94,26 @@ fn shown_id(tuf_key_id: &str) -> String {
     if usual { tuf_key_id.to_owned() } else { shown(tuf_key_id) }
 }
 
-fn compare(path: &str, previous: &Value, root: &Value, lines: &mut Vec<String>) {
+fn compare<'a>(path: &[&'a str], previous: &'a Value, root: &'a Value, lines: &mut Vec<String>) {
+    if is_told(path) {
+        return;
+    }
+    let named = |path: &[&str]| path.iter().map(|name| shown_id(name)).collect::<Vec<_>>().join("/");
     let (Value::Object(old), Value::Object(new)) = (previous, root) else {
         if previous != root {
-            lines.push(format!("`{path}` {} -> {}", brief(previous), brief(root)));
+            lines.push(format!("`{}` {} -> {}", named(path), brief(previous), brief(root)));
         }
         return;
     };
-    let below = |name: &str| if path.is_empty() { shown_id(name) } else { format!("{path}/{}", shown_id(name)) };
     for (name, value) in old.iter() {
+        let path = [path, &[name]].concat();
         match new.get(name) {
-            Some(other) => compare(&below(name), value, other, lines),
-            None => lines.push(format!("`{}` is removed", below(name))),
+            Some(other) => compare(&path, value, other, lines),
+            None => lines.push(format!("`{}` is removed", named(&path))),
         }
     }
     for (name, value) in new.iter().filter(|(name, _)| old.get(name).is_none()) {
-        lines.push(format!("`{}` is added: {}", below(name), brief(value)));
+        lines.push(format!("`{}` is added: {}", named(&[path, &[name]].concat()), brief(value)));
     }
 }
 
@@ -135,5 +161,10 @@ mod tests {
         let lines = other_differences(&read(&old), &read(new.as_bytes()));
         assert_eq!(lines, ["`consistent_snapshot` true -> false", "`sneaky` is added: \"\\u{1b}[2J\""]);
         assert!(other_differences(&read(&old), &read(&old)).is_empty());
+        // A key that sealward cannot read becomes a key of one more role.
+        let with_key = text.replacen("\"keys\":{", "\"keys\":{\"!\":{\"keytype\":\"?\"},", 1);
+        let listed = with_key.replace("\"timestamp\":{\"keyids\":[", "\"timestamp\":{\"keyids\":[\"!\",");
+        let lines = other_differences(&read(with_key.as_bytes()), &read(listed.as_bytes()));
+        assert_eq!(lines, ["timestamp: adds key !, which sealward cannot read"]);
     }
 }
