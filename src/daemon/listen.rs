@@ -17,7 +17,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use super::{DaemonError, observe, open};
 use crate::config::Configuration;
 use crate::config::settings::{ListenerKind, ListenerSettings, SocketGroup, TcpEndpoint, TcpMtlsSettings, UnixEndpoint};
-use crate::door::grpc::{Limits, routes};
+use crate::door::grpc::{InFlight, Limits, routes};
 use crate::door::identity::of_unix_peer;
 use crate::door::stream::{Connection, Peer};
 use crate::engine::Engine;
@@ -68,7 +68,8 @@ pub(super) fn serve(
     health: observe::HealthService,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
-) -> Result<(), DaemonError> {
+) -> Result<InFlight, DaemonError> {
+    let in_flight = InFlight::default();
     let limits = configuration.limits;
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let door = Limits {
@@ -84,7 +85,7 @@ pub(super) fn serve(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .map_err(|error| failed(error.to_string()))?;
-        let all = routes(Arc::clone(engine), door).add_service(health.clone()).add_service(reflection);
+        let all = routes(Arc::clone(engine), door, in_flight.clone()).add_service(health.clone()).add_service(reflection);
         let streams = u32::try_from(limits.requests_per_connection).unwrap_or(u32::MAX);
         let builder = Server::builder()
             .concurrency_limit_per_connection(limits.requests_per_connection)
@@ -111,7 +112,7 @@ pub(super) fn serve(
             }
         }
     }
-    Ok(())
+    Ok(in_flight)
 }
 
 fn ended(name: &str, result: Result<(), tonic::transport::Error>) {

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::{DaemonError, listen, observe, open, telemetry};
 use crate::config::Configuration;
+use crate::door::grpc::InFlight;
 use crate::engine::Engine;
 
 /// How often what has no leaf of its own is written down together.
@@ -36,7 +37,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
     let (stop, stopped) = watch::channel(false);
     let (health, health_service) = observe::health();
     let mut tasks = JoinSet::new();
-    listen::serve(sockets, &engine, &configuration, health_service, &stopped, &mut tasks)?;
+    let in_flight = listen::serve(sockets, &engine, &configuration, health_service, &stopped, &mut tasks)?;
     if let Some(socket) = metrics_socket {
         tasks.spawn(observe::serve(socket, Arc::clone(&engine), stopped.clone()));
     }
@@ -49,13 +50,32 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
     notify(&[sd_notify::NotifyState::Stopping]);
     // Nobody listens any more when this fails.
     let _ = stop.send(true);
-    let all_answered = tokio::time::timeout(PATIENCE, async { while tasks.join_next().await.is_some() {} }).await;
-    if all_answered.is_err() {
-        tracing::warn!("requests were still in flight at the end");
+    let all_closed = async { while tasks.join_next().await.is_some() {} };
+    let answered = tokio::select! {
+        () = all_closed => true,
+        idle = idle(&in_flight) => idle,
+    };
+    if !answered {
+        tracing::warn!(requests = in_flight.count(), "requests were still in flight at the end");
     }
     drop(minutes.await);
     engine.write_aggregates().await;
     Ok(())
+}
+
+/// Waits until nothing was in flight for a moment. False when that took too long. A client that merely stays connected
+/// is not waited for.
+async fn idle(in_flight: &InFlight) -> bool {
+    let begun = tokio::time::Instant::now();
+    let mut quiet = 0;
+    while begun.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        quiet = if in_flight.count() == 0 { quiet + 1 } else { 0 };
+        if quiet == 4 {
+            return true;
+        }
+    }
+    false
 }
 
 /// Once a minute and every other second, until the end.

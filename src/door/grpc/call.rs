@@ -29,7 +29,12 @@ impl Door {
         let deadline = Instant::now() + asked_for(&request).map_or(self.limits.deadline, |wish| wish.min(self.limits.deadline));
         let call = Call { caller, request: id.clone(), deadline };
         let work = verb(self.clone(), call, request.into_inner());
-        match tokio::spawn(work).await {
+        let entered = self.in_flight.enter();
+        let work = tokio::spawn(async move {
+            let _entered = entered;
+            work.await
+        });
+        match work.await {
             Ok(Ok(answer)) => Ok(Response::new(answer)),
             Ok(Err(denial)) => Err(refused(&denial)),
             Err(error) => {

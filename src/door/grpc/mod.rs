@@ -9,6 +9,7 @@ mod root;
 mod signing;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tonic::service::Routes;
@@ -32,11 +33,37 @@ pub struct Limits {
 pub(crate) struct Door {
     engine: Arc<Engine>,
     limits: Limits,
+    in_flight: InFlight,
+}
+
+/// How many requests are being served. A stop waits for them, and not for clients that merely stay connected.
+#[derive(Clone, Debug, Default)]
+pub struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    /// Now.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn enter(&self) -> Entered {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Entered(self.clone())
+    }
+}
+
+/// Counts down when it is dropped, also in a panic.
+struct Entered(InFlight);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// All services of version 1.
-pub fn routes(engine: Arc<Engine>, limits: Limits) -> Routes {
-    let door = Door { engine, limits };
+pub fn routes(engine: Arc<Engine>, limits: Limits, in_flight: InFlight) -> Routes {
+    let door = Door { engine, limits, in_flight };
     let bytes = limits.message_bytes;
     Routes::new(v1::signing_service_server::SigningServiceServer::new(door.clone()).max_decoding_message_size(bytes))
         .add_service(v1::key_service_server::KeyServiceServer::new(door.clone()).max_decoding_message_size(bytes))

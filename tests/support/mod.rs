@@ -1,0 +1,272 @@
+//! A world of its own for each black-box test: a directory, a configuration, a daemon, a client.
+//!
+//! Nothing here is shared between tests and nothing is a double: the daemon is the built `sealwardd`, the client the one
+//! that we ship.
+#![allow(dead_code)] // each test crate uses a part
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sealward::client::messages::{GenerateKeyRequest, Key, SignRequest, SignResponse};
+use sealward::client::{Client, ClientError, Server, TlsFiles};
+
+/// How long anything in a test may take before it is a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One daemon in one directory.
+pub struct World {
+    directory: tempfile::TempDir,
+    daemon: Option<Child>,
+    dev: bool,
+    runtime: tokio::runtime::Runtime,
+    environment: Vec<(String, String)>,
+}
+
+impl World {
+    /// A started throw-away daemon (`--dev`).
+    pub fn dev() -> Self {
+        let mut world = Self::empty();
+        world.dev = true;
+        world.start();
+        world
+    }
+
+    /// A directory without a daemon.
+    pub fn empty() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // Ours alone, whatever the umask: the daemon insists on it.
+        let private = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
+        let directory = tempfile::Builder::new().prefix("sealward-test-").permissions(private).tempdir().unwrap();
+        Self { directory, daemon: None, dev: false, runtime, environment: Vec::new() }
+    }
+
+    /// A real (not throw-away) daemon over a configuration; `init` was run, and it is started. `{dir}` in the text stands
+    /// for the world's directory, `{uid}` for the user.
+    pub fn configured(text: &str) -> Self {
+        let mut world = Self::empty();
+        world.configure(text);
+        let init = world.sealwardd(&["init", "--config", world.path("sealward.toml").to_str().unwrap()]);
+        assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+        world.start();
+        world
+    }
+
+    /// Writes the configuration.
+    pub fn configure(&self, text: &str) {
+        let uid = rustix::process::geteuid().as_raw().to_string();
+        let text = text.replace("{dir}", self.directory.path().to_str().unwrap()).replace("{uid}", &uid);
+        fs::write(self.path("sealward.toml"), text).unwrap();
+    }
+
+    /// Adds to the daemon's environment from the next start on.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// A path in the world's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub fn start(&mut self) {
+        if let Err(output) = self.try_start() {
+            panic!("the daemon did not start: {output}");
+        }
+    }
+
+    /// Starts the daemon; when it ends instead of serving, its exit code and log come back.
+    pub fn try_start(&mut self) -> Result<(), String> {
+        assert!(self.daemon.is_none(), "started twice");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("daemon.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealwardd"));
+        if self.dev {
+            command.arg("--dev").arg("--dir").arg(self.directory.path());
+        } else {
+            command.arg("--config").arg(self.path("sealward.toml"));
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return Err(format!("exit {:?}\n{}", status.code(), self.log()));
+            }
+            if std::os::unix::net::UnixStream::connect(self.path("sealward.sock")).is_ok() {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the daemon does not listen:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.daemon = Some(child);
+        Ok(())
+    }
+
+    /// The daemon's process id.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("the daemon runs").id()
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.end(rustix::process::Signal::TERM)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.end(rustix::process::Signal::KILL);
+    }
+
+    fn end(&mut self, signal: rustix::process::Signal) -> Option<i32> {
+        let mut child = self.daemon.take()?;
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            if begun.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("the daemon did not end");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What the daemon logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
+    }
+
+    /// The address of the unix socket, as `--server` takes it.
+    pub fn server(&self) -> String {
+        format!("unix:{}", self.path("sealward.sock").display())
+    }
+
+    /// Runs `sealward` against this daemon.
+    pub fn sealward(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_sealward"))
+            .env("SEALWARD_SERVER", self.server())
+            .current_dir(self.directory.path())
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    /// Runs `sealwardd` with these arguments, to its end.
+    pub fn sealwardd(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_sealwardd"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.directory.path())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs something with a connected client.
+    pub fn with_client<T>(&self, work: impl AsyncFnOnce(&Client) -> T) -> T {
+        self.runtime.block_on(async {
+            let server: Server = self.server().parse().unwrap();
+            let client = Client::connect(&server, &TlsFiles::default(), PATIENCE).await.unwrap();
+            work(&client).await
+        })
+    }
+
+    /// Makes a key; with `new` the repository begins with it.
+    pub fn key(&self, repository: &str, role: &str, new: bool) -> Key {
+        self.try_key(repository, &[role], new).unwrap()
+    }
+
+    /// As [`World::key`], with its refusal.
+    pub fn try_key(&self, repository: &str, roles: &[&str], new: bool) -> Result<Key, ClientError> {
+        let request = GenerateKeyRequest {
+            repository: repository.to_owned(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            new_repository: new,
+            ..GenerateKeyRequest::default()
+        };
+        self.with_client(async |client| client.generate_key(request).await.map(|answer| answer.key.unwrap()))
+    }
+
+    /// Signs with every eligible key of the role.
+    pub fn sign(&self, repository: &str, role: &str, payload: &str) -> Result<SignResponse, ClientError> {
+        self.with_client(async |client| client.sign(sign_request(repository, role, payload)).await)
+    }
+
+    /// The name of the rule that refuses a payload.
+    pub fn refusal(&self, repository: &str, role: &str, payload: &str) -> String {
+        self.sign(repository, role, payload).expect_err("it was signed").reason().to_owned()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.daemon.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+        if std::thread::panicking() {
+            eprintln!("--- daemon log ---\n{}", self.log());
+        }
+    }
+}
+
+/// A request for every eligible key of a role.
+pub fn sign_request(repository: &str, role: &str, payload: &str) -> SignRequest {
+    SignRequest {
+        repository: repository.to_owned(),
+        role: role.to_owned(),
+        payload: payload.to_owned().into(),
+        ..SignRequest::default()
+    }
+}
+
+/// `YYYY-MM-DDTHH:MM:SSZ`, some seconds from now.
+pub fn in_seconds(seconds: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    sealward::domain::time::Instant::from_unix(i64::try_from(now).unwrap() + seconds).to_string()
+}
+
+/// Tomorrow.
+pub fn tomorrow() -> String {
+    in_seconds(24 * 60 * 60)
+}
+
+/// Canonical timestamp metadata.
+pub fn timestamp(version: u64, snapshot: u64, expires: &str) -> String {
+    format!(
+        r#"{{"_type":"timestamp","expires":"{expires}","meta":{{"snapshot.json":{{"version":{snapshot}}}}},"spec_version":"1.0.31","version":{version}}}"#
+    )
+}
+
+/// Canonical snapshot metadata that lists targets and further files such as `("releases.json", 3)`.
+pub fn snapshot(version: u64, targets: u64, more: &[(&str, u64)], expires: &str) -> String {
+    let mut entries: Vec<(&str, u64)> = vec![("targets.json", targets)];
+    entries.extend_from_slice(more);
+    entries.sort_unstable();
+    let entries: Vec<_> = entries.iter().map(|(file, version)| format!(r#""{file}":{{"version":{version}}}"#)).collect();
+    format!(
+        r#"{{"_type":"snapshot","expires":"{expires}","meta":{{{}}},"spec_version":"1.0.31","version":{version}}}"#,
+        entries.join(",")
+    )
+}
+
+/// Canonical targets metadata without targets.
+pub fn targets(version: u64, expires: &str) -> String {
+    format!(r#"{{"_type":"targets","expires":"{expires}","spec_version":"1.0.31","targets":{{}},"version":{version}}}"#)
+}
+
+/// The Python of the test tools (`make test-tools`), with python-tuf and securesystemslib.
+pub fn python() -> PathBuf {
+    let venv = std::env::var_os("SEALWARD_TEST_VENV").map_or_else(
+        || Path::new(&std::env::var_os("HOME").expect("HOME")).join(".cache/sealward-venv"),
+        PathBuf::from,
+    );
+    let python = venv.join("bin/python");
+    assert!(python.exists(), "{} is missing: run `make test-tools`", python.display());
+    python
+}
