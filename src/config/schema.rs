@@ -19,7 +19,9 @@ macro_rules! tables {
 }
 
 tables! {
-    ROOT "the top level" ["version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "grant"];
+    ROOT "the top level" [
+        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "grant",
+    ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
     UNSEAL "unseal" ["identity", "passphrase", "work_factor"];
@@ -28,11 +30,19 @@ tables! {
     LIMITS "[limits]" ["default_deadline", "max_connections", "requests_per_connection", "batch_items"];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
-    LISTENER_TCP "[[listener]] of kind \"tcp-mtls\"" ["name", "kind", "activation", "address", "certificate", "key", "client_ca"];
+    LISTENER_TCP "[[listener]] of kind \"tcp-mtls\"" [
+        "name", "kind", "activation", "address", "certificate", "key", "client_ca",
+    ];
     KEYSTORE_SOFTWARE "[[keystore]] of kind \"software\"" ["name", "kind", "queue_limit", "directory", "unseal"];
-    KEYSTORE_PKCS11 "[[keystore]] of kind \"pkcs11\"" ["name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker", "sessions"];
+    KEYSTORE_PKCS11 "[[keystore]] of kind \"pkcs11\"" [
+        "name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker",
+        "sessions",
+    ];
     REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role"];
-    ROLE "[repository.role.NAME]" ["custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "release_rate", "keystore", "algorithm"];
+    ROLE "[repository.role.NAME]" [
+        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "release_rate",
+        "keystore", "algorithm",
+    ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
     GRANT "[[grant]]" ["callers", "verbs", "repositories", "roles"];
 }
@@ -94,7 +104,7 @@ mod tests {
 
     #[test]
     fn typing_errors_find_the_key_that_was_meant() {
-        let role = |word| nearest(word, ROLE.keys.iter().copied());
+        let role = |word: &str| nearest(word, ROLE.keys.iter().copied());
         assert_eq!(role("max_expirey"), Some("max_expiry"));
         assert_eq!(role("custdoy"), Some("custody"));
         assert_eq!(role("Max-Expiry"), Some("max_expiry"));

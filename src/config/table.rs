@@ -124,7 +124,7 @@ impl<'t> Node<'t> {
         Some((kind, self.section(keys, report)?))
     }
 
-    /// The entries of a table whose keys are names of the writer's choice, each key with its place, in the file's order.
+    /// The entries of a table whose keys are names of the writer's choice, each with its place, in the file's order.
     pub(super) fn named_entries(&self, report: &mut Report) -> Vec<(&'t str, usize, Node<'t>)> {
         let Some(table) = self.value.as_table() else {
             self.refuse("a table", report);

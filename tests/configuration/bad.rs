@@ -236,10 +236,8 @@ fn duplicates_are_refused() {
     let listeners = mistakes(&least_and(listener));
     assert!(listeners[0].contains("[duplicate] two listeners are named `local`"), "{listeners:#?}");
     assert!(listeners[1].contains("[duplicate] listener `local` has this socket"), "{listeners:#?}");
-    let text = usual_with(
-        "[[grant]]",
-        "[[keystore]]\nname = \"hsm2\"\nkind = \"pkcs11\"\nmodule = \"/usr/lib/softhsm/libsofthsm2.so\"\ntoken_label = \"tuf\"\npin = { file = \"pin\" }\n[[grant]]",
-    );
+    let hsm = &USUAL[USUAL.find("[[keystore]]\nname = \"hsm\"").unwrap()..USUAL.find("[[repository]]").unwrap()];
+    let text = usual_with("[[grant]]", &format!("{}[[grant]]", hsm.replace("\"hsm\"", "\"hsm2\"")));
     assert!(mistake(&text).contains("[duplicate] keystore `hsm` has this token"), "one token, one owner");
     let toml = mistakes(&usual_with("version = 1", "version = 1\nversion = 1"));
     assert_eq!(toml, ["2:1 [syntax] duplicate key"]);

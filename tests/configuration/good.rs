@@ -73,13 +73,36 @@ log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_fact
 log = { format = "json", level = "trace" }
 limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3 }
 observe = { address = "[::1]:9464" }
-listener = [
-  { name = "a", kind = "unix", path = "/run/a", mode = 0o600, group = "wheel" },
-  { name = "b", kind = "unix", path = "/run/b", mode = "640", group = 7 },
-  { name = "c", kind = "unix", activation = "local" },
-  { name = "d", kind = "tcp-mtls", address = "0.0.0.0:7443", certificate = "c.pem", key = { credential = "tls.key" }, client_ca = "ca.pem" },
-  { name = "e", kind = "tcp-mtls", activation = "remote", certificate = "c.pem", key = { file = "k.pem" }, client_ca = "ca.pem" },
-]
+[[listener]]
+name = "a"
+kind = "unix"
+path = "/run/a"
+mode = 0o600
+group = "wheel"
+[[listener]]
+name = "b"
+kind = "unix"
+path = "/run/b"
+mode = "640"
+group = 7
+[[listener]]
+name = "c"
+kind = "unix"
+activation = "local"
+[[listener]]
+name = "d"
+kind = "tcp-mtls"
+address = "0.0.0.0:7443"
+certificate = "c.pem"
+key = { credential = "tls.key" }
+client_ca = "ca.pem"
+[[listener]]
+name = "e"
+kind = "tcp-mtls"
+activation = "remote"
+certificate = "c.pem"
+key = { file = "k.pem" }
+client_ca = "ca.pem"
 [[keystore]]
 name = "hsm"
 kind = "pkcs11"

@@ -54,7 +54,8 @@ fn floods_of_entries_end_soon() {
     let repositories: String = (0..5_000)
         .map(|number| format!("[[repository]]\npattern = \"r{number}*a*a*a*a*a*a*a*a\"\nrole.timestamp = {{}}\n"))
         .collect();
-    let grant = "[[grant]]\ncallers=[\"unix:1\"]\nverbs=[\"sign\"]\nroles=[\"timestamp\"]\nrepositories=[\"*b*b*b*b*b*b*b*b\"]\n";
+    let grant = "[[grant]]\ncallers=[\"unix:1\"]\nverbs=[\"sign\"]\nroles=[\"timestamp\"]\n\
+                 repositories=[\"*b*b*b*b*b*b*b*b\"]\n";
     let configuration = parse(&least_and(&format!("{repositories}{}", grant.repeat(3_000))), FILE).unwrap();
     assert!(configuration.warnings.iter().any(|line| line.contains("[checks-skipped]")));
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());

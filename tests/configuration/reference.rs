@@ -101,7 +101,7 @@ fn the_reference_names_every_warning() {
     assert_eq!(rows, named.iter().map(String::as_str).collect());
 }
 
-/// Every block of TOML in the documents is a file or a part of one; a part is read together with the least that it lacks.
+/// Every block of TOML in the documents is a file or a part of one; a part is read with the least that it lacks.
 #[test]
 fn every_block_of_toml_in_the_documents_reads() {
     let mut blocks = 0;

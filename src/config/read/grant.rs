@@ -1,12 +1,14 @@
 //! `[[grant]]`: who may do what.
 
-use crate::config::error::{Code, shown};
+use crate::config::error::Code;
 use crate::config::report::Report;
 use crate::config::schema;
 use crate::config::table::{Node, Section};
 use crate::domain::caller::CallerPattern;
 use crate::domain::grant::{Grant, Verb};
 use crate::domain::name::Pattern;
+
+use super::place;
 
 /// Every grant with its place.
 pub(in crate::config) fn grants(root: &Section<'_>, report: &mut Report) -> Vec<(usize, Grant)> {
@@ -24,7 +26,7 @@ fn grant(node: &Node<'_>, report: &mut Report) -> Option<Grant> {
     let everything = || if whole_daemon { Pattern::new("**").map(|all| vec![all]) } else { None };
     let mut patterns = |key| match (section.find(key), everything()) {
         (None, Some(all)) => Some(all),
-        _ => list(&section, key, report, |node, report| node.parsed(Code::InvalidName, pattern, report)),
+        _ => list(&section, key, report, |node, report| node.parsed(Code::InvalidName, place::name_pattern, report)),
     };
     let repositories = patterns("repositories");
     let roles = patterns("roles");
@@ -49,10 +51,4 @@ fn list<T>(
 
 fn verb(node: &Node<'_>, report: &mut Report) -> Option<Verb> {
     node.choice(Verb::ALL.map(|verb| (verb.name(), verb)), report)
-}
-
-fn pattern(text: &str) -> Result<Pattern, String> {
-    let rule = "1 to 255 characters out of a-z A-Z 0-9 . _ : / - * (* stops at a slash, ** does not)";
-    let good = Pattern::new(text).filter(|pattern| !pattern.as_str().contains(['@', '=']));
-    good.ok_or_else(|| format!("`{}` is no pattern: {rule}", shown(text)))
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::error::Code;
+use crate::config::error::{Code, shown};
 use crate::config::report::Report;
 use crate::config::table::Node;
+use crate::domain::name::Pattern;
 
 /// `sun_path` of unix(7) has 108 bytes, the last of them a NUL.
 const SOCKET_PATH_BYTES: usize = 107;
@@ -34,6 +35,13 @@ pub(in crate::config) fn socket_path(node: &Node<'_>, base: &Path, report: &mut 
 /// A word for people and for systemd: the characters that file names, labels and `FileDescriptorName=` share.
 pub(in crate::config) fn word(node: &Node<'_>, report: &mut Report) -> Option<String> {
     node.parsed(Code::InvalidName, |text| is_word(text).then(|| text.to_owned()).ok_or(WORD_RULE), report)
+}
+
+/// A pattern over names of repositories or roles. Patterns over URIs also take `@` and `=`, which no such name has.
+pub(in crate::config) fn name_pattern(text: &str) -> Result<Pattern, String> {
+    let rule = "1 to 255 characters out of a-z A-Z 0-9 . _ : / - * (* stops at a slash, ** does not)";
+    let good = Pattern::new(text).filter(|pattern| !pattern.as_str().contains(['@', '=']));
+    good.ok_or_else(|| format!("`{}` is no pattern: {rule}", shown(text)))
 }
 
 const WORD_RULE: &str = "a name has 1 to 64 characters out of a-z A-Z 0-9 - _";

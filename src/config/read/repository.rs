@@ -7,8 +7,10 @@ use crate::config::report::Report;
 use crate::config::schema;
 use crate::config::table::{Node, Section};
 use crate::domain::algorithm::Algorithm;
-use crate::domain::name::{KeystoreName, Pattern, RepositoryName, Role, Version};
+use crate::domain::name::{InvalidName, KeystoreName, Pattern, RepositoryName, Role, Version};
 use crate::domain::policy::{Custody, ReleaseRate, RepositoryPolicy, RolePolicy};
+
+use super::place;
 
 /// Keys that are not destroyed: a rotation of every role every month for a year fits.
 const MAX_KEYS: usize = 64;
@@ -61,16 +63,12 @@ fn exact_name(text: &str) -> Result<Pattern, String> {
     if text.contains('*') {
         return Err(format!("`{}` is a pattern; write it after `pattern`", shown(text)));
     }
-    let name: RepositoryName = text.parse().map_err(|error: crate::domain::name::InvalidName| error.to_string())?;
-    Pattern::new(name.as_str()).ok_or_else(|| "no name".to_owned())
+    let name: RepositoryName = text.parse().map_err(|error: InvalidName| error.to_string())?;
+    place::name_pattern(name.as_str())
 }
 
-/// Patterns of grants also take `@` and `=`, which stand in URIs; no repository's name has them.
 fn wildcard(text: &str) -> Result<Pattern, String> {
-    let good = Pattern::new(text).filter(|pattern| !pattern.as_str().contains(['@', '=']));
-    let pattern = good.ok_or_else(|| {
-        format!("`{}` is no pattern of repositories: 1 to 255 characters out of a-z A-Z 0-9 . _ : / - * (** also crosses slashes)", shown(text))
-    })?;
+    let pattern = place::name_pattern(text)?;
     if pattern.is_exact() {
         return Err(format!("`{pattern}` has no wildcard; write it after `name`"));
     }
