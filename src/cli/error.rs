@@ -24,6 +24,9 @@ pub(crate) enum CliError {
     /// What was read locally breaks a rule, before anything was sent. Do not retry.
     #[error("{}", printable(&.0.detail))]
     Denial(#[from] Denial),
+    /// Metadata does not verify under the root that the caller trusts. Do not retry with the same files.
+    #[error("{}", printable(&.0.detail))]
+    Unverified(Denial),
     /// An input cannot be read. Do not retry before it can.
     #[error("cannot read {}: {source}", printable(path))]
     Input {
@@ -58,7 +61,7 @@ impl CliError {
         match self {
             Self::CommandLine(_) | Self::Usage(_) => exit::USAGE,
             Self::Client(error) => error.exit_code(),
-            Self::Denial(denial) => denial.reason.exit_code(),
+            Self::Denial(denial) | Self::Unverified(denial) => denial.reason.exit_code(),
             Self::Input { .. } => exit::NO_INPUT,
             Self::File { .. } | Self::Stdout(_) => exit::IO,
             Self::Runtime(_) => exit::TEMPORARY,
@@ -100,7 +103,7 @@ impl CliError {
         match self {
             Self::CommandLine(_) | Self::Usage(_) => None,
             Self::Client(error) => Some(error.reason()),
-            Self::Denial(denial) => Some(denial.reason.name()),
+            Self::Denial(denial) | Self::Unverified(denial) => Some(denial.reason.name()),
             Self::Input { .. } => Some("unreadable-input"),
             Self::File { .. } | Self::Stdout(_) => Some("unwritable-output"),
             Self::Runtime(_) => Some("no-resources"),
@@ -123,6 +126,9 @@ impl CliError {
             Self::CommandLine(_) | Self::Usage(_) => "`--help` after any noun or verb shows its arguments.".into(),
             Self::Client(error) => error.advice().into(),
             Self::Denial(denial) => denial.reason.advice().into(),
+            Self::Unverified(_) => {
+                "Do not use this file. Check that --root is the newest root of its repository.".into()
+            }
             Self::Input { .. } => "Check the path and its permissions.".into(),
             Self::File { .. } | Self::Stdout(_) => "Check the path, its permissions and the room on its disk.".into(),
             Self::Runtime(_) => "Free memory or file descriptors.".into(),
