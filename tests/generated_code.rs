@@ -1,6 +1,7 @@
 //! The committed gRPC code is what `proto/` says, byte for byte. Made without protoc: protox reads the files.
 //!
 //! `make generate` (this test with `SEALWARD_REGENERATE=1`) writes it anew.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::fs;
 use std::path::{Path, PathBuf};

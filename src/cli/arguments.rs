@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{audit, guard, key, man, root};
+use super::{audit, guard, key, man, root, sign, sign_batch, verify};
 use crate::client::Server;
 
 /// Sign TUF metadata through a sealward daemon, and look after its keys, roots, guards and audit log.
@@ -22,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   sealward status
   sealward key generate --repository acme/app --role timestamp --new-repository
+  sealward sign --repository acme/app --role timestamp timestamp.json > signed.json
   sealward --server https://signer.example:7443 --ca ca.pem --cert me.pem --key me.key whoami
 
 Environment:
@@ -54,6 +55,18 @@ pub(super) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Noun {
+    /// Sign one piece of metadata and print the signed file
+    #[command(after_help = sign::SIGN_EXAMPLES)]
+    Sign(sign::Sign),
+    /// Sign several pieces of metadata of one repository in one request
+    #[command(after_help = sign_batch::EXAMPLES)]
+    SignBatch(sign_batch::SignBatch),
+    /// Show what `sign` would answer, without signing; exits as `sign` would
+    #[command(after_help = sign::EXPLAIN_EXAMPLES)]
+    Explain(sign::Explain),
+    /// Verify published metadata under a root that you trust, without a daemon
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(verify::Verify),
     /// Make, list and show keys
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::Key),

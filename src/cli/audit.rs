@@ -1,6 +1,10 @@
-//! `sealward audit`: checkpoint, list, tail.
+//! `sealward audit`: checkpoint, list, tail; export, verify, prove.
 
+mod export;
 mod leaf;
+mod log;
+mod prove;
+mod verify;
 
 use std::time::Duration;
 
@@ -11,15 +15,16 @@ use super::DONE;
 use super::error::CliError;
 use super::output::Output;
 use super::session::Session;
+use crate::audit::note::VerifierKey;
 use crate::client::{Client, messages};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   sealward audit tail --follow
-  sealward audit checkpoint > checkpoint";
+  sealward audit export log-2026";
 
-/// Leaves of one request; the daemon gives no more.
-const PAGE: u32 = 1000;
+/// What `--verifier-key` is, where a daemon could be asked for it.
+const KEY_HELP: &str = "The log's key, NAME+HEX+BASE64, from where you trust it [default: the daemon's word]";
 /// How often a follower asks for more.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -31,6 +36,12 @@ pub(super) enum Audit {
     List(List),
     /// Print the newest leaves
     Tail(Tail),
+    /// Write the log into a directory that can be verified without a daemon
+    Export(export::Export),
+    /// Verify an export, offline: signature, tree, and that nothing was released twice or rolled back
+    Verify(verify::Verify),
+    /// Prove that a leaf is in the log
+    Prove(prove::Prove),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +79,9 @@ impl Audit {
             Self::Checkpoint(Checkpoint {}) => checkpoint(session, output).await,
             Self::List(verb) => verb.run(session, output).await,
             Self::Tail(verb) => verb.run(session, output).await,
+            Self::Export(verb) => verb.run(session, output).await,
+            Self::Verify(verb) => verb.run(output),
+            Self::Prove(verb) => verb.run(session, output).await,
         }
     }
 }
@@ -97,7 +111,7 @@ impl List {
 impl Tail {
     async fn run(self, session: &Session, output: &mut Output) -> Result<u8, CliError> {
         let client = session.client().await?;
-        let size = tree_size(&client).await?;
+        let (_, size) = log::leaves(&client, 0, 1).await?;
         let mut next = print_from(&client, size.saturating_sub(self.lines), size, output).await?;
         if !self.follow {
             return Ok(DONE);
@@ -110,24 +124,24 @@ impl Tail {
     }
 }
 
-async fn tree_size(client: &Client) -> Result<u64, CliError> {
-    Ok(client.list_leaves(messages::ListLeavesRequest { start: 0, limit: 1 }).await?.tree_size)
-}
-
 /// Prints the leaves from `next` up to `end` or the end of the tree, and returns the index after the last one.
 async fn print_from(client: &Client, mut next: u64, end: u64, output: &mut Output) -> Result<u64, CliError> {
     while next < end {
-        let limit = u32::try_from(end - next).map_or(PAGE, |left| left.min(PAGE));
-        let request = messages::ListLeavesRequest { start: next, limit };
-        let messages::ListLeavesResponse { leaves, tree_size } = client.list_leaves(request).await?;
-        let count = leaves.len() as u64;
-        for (index, bytes) in (next..end).zip(&leaves) {
-            leaf::print(index, bytes, output)?;
+        let (leaves, tree_size) = log::leaves(client, next, end - next).await?;
+        if leaves.is_empty() {
+            break;
         }
-        next = next.saturating_add(count);
-        if count == 0 || next >= tree_size {
+        for leaf in leaves {
+            leaf::print(next, &leaf, output)?;
+            next = next.saturating_add(1);
+        }
+        if next >= tree_size {
             break;
         }
     }
     Ok(next)
+}
+
+fn parse_key(text: &str) -> Result<VerifierKey, String> {
+    VerifierKey::parse(text).map_err(|error| error.to_string())
 }

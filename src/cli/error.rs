@@ -1,12 +1,13 @@
 //! Why a command did not succeed: what, what to do, and which request it was.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::io;
 
 use serde_json::{Value, json};
 
 use crate::client::{ClientError, exit, printable};
-use crate::domain::outcome::{Denial, Outcome};
+use crate::domain::outcome::{Denial, Outcome, Reason};
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,12 @@ pub(crate) enum CliError {
     /// What was read locally breaks a rule, before anything was sent. Do not retry.
     #[error("{}", printable(&.0.detail))]
     Denial(#[from] Denial),
+    /// Metadata does not verify under the root that the caller trusts. Do not retry with the same files.
+    #[error("{}", printable(&.0.detail))]
+    Unverified(Denial),
+    /// A log, a proof or an export is not what its key signed, or breaks its own promises. Do not retry; keep it.
+    #[error("{}", printable(.0))]
+    Integrity(String),
     /// An input cannot be read. Do not retry before it can.
     #[error("cannot read {}: {source}", printable(path))]
     Input {
@@ -49,6 +56,18 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// From an error of the audit room, with its causes.
+    pub(super) fn integrity(error: &(dyn Error + 'static)) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self::Integrity(text)
+    }
+
     /// Nobody reads what we write any more: end, and say nothing.
     pub(super) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -58,7 +77,8 @@ impl CliError {
         match self {
             Self::CommandLine(_) | Self::Usage(_) => exit::USAGE,
             Self::Client(error) => error.exit_code(),
-            Self::Denial(denial) => denial.reason.exit_code(),
+            Self::Denial(denial) | Self::Unverified(denial) => denial.reason.exit_code(),
+            Self::Integrity(_) => Reason::LedgerIntegrity.exit_code(),
             Self::Input { .. } => exit::NO_INPUT,
             Self::File { .. } | Self::Stdout(_) => exit::IO,
             Self::Runtime(_) => exit::TEMPORARY,
@@ -100,7 +120,8 @@ impl CliError {
         match self {
             Self::CommandLine(_) | Self::Usage(_) => None,
             Self::Client(error) => Some(error.reason()),
-            Self::Denial(denial) => Some(denial.reason.name()),
+            Self::Denial(denial) | Self::Unverified(denial) => Some(denial.reason.name()),
+            Self::Integrity(_) => Some(Reason::LedgerIntegrity.name()),
             Self::Input { .. } => Some("unreadable-input"),
             Self::File { .. } | Self::Stdout(_) => Some("unwritable-output"),
             Self::Runtime(_) => Some("no-resources"),
@@ -123,6 +144,13 @@ impl CliError {
             Self::CommandLine(_) | Self::Usage(_) => "`--help` after any noun or verb shows its arguments.".into(),
             Self::Client(error) => error.advice().into(),
             Self::Denial(denial) => denial.reason.advice().into(),
+            Self::Unverified(_) => {
+                "Do not use this file. Check that --root is the newest root of its repository.".into()
+            }
+            Self::Integrity(_) => {
+                "Keep it as it is: it may be evidence. Check that the verifier key is this log's, and ask its operator."
+                    .into()
+            }
             Self::Input { .. } => "Check the path and its permissions.".into(),
             Self::File { .. } | Self::Stdout(_) => "Check the path, its permissions and the room on its disk.".into(),
             Self::Runtime(_) => "Free memory or file descriptors.".into(),

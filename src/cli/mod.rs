@@ -4,6 +4,7 @@
 //! streams), errors included. Nothing is ever coloured. Exit codes are those of `docs/exit-codes.md`. What comes from
 //! the network is escaped before it reaches a terminal.
 
+mod adapters;
 mod arguments;
 mod audit;
 mod error;
@@ -15,7 +16,10 @@ mod man;
 mod output;
 mod root;
 mod session;
+mod sign;
+mod sign_batch;
 mod status;
+mod verify;
 mod whoami;
 
 use std::ffi::OsString;
@@ -52,6 +56,10 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
     let session = Session::new(global);
     runtime.block_on(async {
         match noun {
+            Noun::Sign(command) => command.run(&session, output).await,
+            Noun::SignBatch(command) => command.run(&session, output).await,
+            Noun::Explain(command) => command.run(&session, output).await,
+            Noun::Verify(command) => command.run(output),
             Noun::Key(verb) => verb.run(&session, output).await,
             Noun::Root(verb) => verb.run(&session, output).await,
             Noun::Guard(verb) => verb.run(&session, output).await,
