@@ -8,12 +8,16 @@ use super::DaemonError;
 
 /// A signing daemon that reads what it signs.
 #[derive(Debug, Parser)]
-#[command(name = "sealwardd", version, after_help = "Examples:\n  \
+#[command(
+    name = "sealwardd",
+    version,
+    after_help = "Examples:\n  \
     sealwardd --dev                                    a throw-away daemon to try things with\n  \
     sealwardd init --config /etc/sealward/sealward.toml    make the ledger and the log key, once\n  \
     sealwardd --config /etc/sealward/sealward.toml         serve\n\n\
     Exit status: 0 stopped as asked, 64 usage, 65 the ledger fails its integrity check, 69 a device or socket is not \
-    available, 74 a disk error latched the ledger, 75 try again (locked, disk full), 78 configuration.")]
+    available, 74 a disk error latched the ledger, 75 try again (locked, disk full), 78 configuration."
+)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
     /// Serve with this configuration

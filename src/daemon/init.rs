@@ -82,15 +82,18 @@ fn make_identity(unseal: &UnsealSettings, _secrets: &Secrets) -> Result<(), Daem
     if let Some(parent) = path.parent() {
         open::private_directory(parent)?;
     }
-    software::create_identity(path).map_err(|error| DaemonError::Keystore { what: "age identity".to_owned(), error })?;
+    software::create_identity(path)
+        .map_err(|error| DaemonError::Keystore { what: "age identity".to_owned(), error })?;
     say(&format!("made the age identity {}: back it up, without it the keys are lost", path.display()));
     Ok(())
 }
 
 fn random_hex() -> Result<String, DaemonError> {
     let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| DaemonError::File { path: Path::new("/dev/urandom").to_owned(), what: "no randomness".to_owned() })?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| DaemonError::File {
+        path: Path::new("/dev/urandom").to_owned(),
+        what: "no randomness".to_owned(),
+    })?;
     Ok(hex::encode(bytes))
 }
 

@@ -16,7 +16,9 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use super::{DaemonError, observe, open};
 use crate::config::Configuration;
-use crate::config::settings::{ListenerKind, ListenerSettings, SocketGroup, TcpEndpoint, TcpMtlsSettings, UnixEndpoint};
+use crate::config::settings::{
+    ListenerKind, ListenerSettings, SocketGroup, TcpEndpoint, TcpMtlsSettings, UnixEndpoint,
+};
 use crate::door::grpc::{InFlight, Limits, routes};
 use crate::door::identity::of_unix_peer;
 use crate::door::stream::{Connection, Peer};
@@ -85,7 +87,8 @@ pub(super) fn serve(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .map_err(|error| failed(error.to_string()))?;
-        let all = routes(Arc::clone(engine), door, in_flight.clone()).add_service(health.clone()).add_service(reflection);
+        let all =
+            routes(Arc::clone(engine), door, in_flight.clone()).add_service(health.clone()).add_service(reflection);
         let streams = u32::try_from(limits.requests_per_connection).unwrap_or(u32::MAX);
         let builder = Server::builder()
             .concurrency_limit_per_connection(limits.requests_per_connection)
@@ -301,7 +304,10 @@ impl Activated {
         let index = self.index(name)?;
         let listener = self.fds.take_unix_listener(index).map_err(|error| format!("socket `{name}`: {error}"))?;
         let listener = listener.ok_or_else(|| format!("systemd handed in no socket `{name}`, or it is taken twice"))?;
-        listener.set_nonblocking(true).and_then(|()| UnixListener::from_std(listener)).map_err(|error| error.to_string())
+        listener
+            .set_nonblocking(true)
+            .and_then(|()| UnixListener::from_std(listener))
+            .map_err(|error| error.to_string())
     }
 
     fn tcp(&mut self, name: &str) -> Result<TcpListener, String> {

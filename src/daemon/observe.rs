@@ -21,8 +21,7 @@ use crate::engine::Engine;
 use crate::keystore::Condition;
 
 pub(super) type Health = HealthReporter;
-pub(super) type HealthService =
-    tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>;
+pub(super) type HealthService = tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>;
 
 /// The reporter and the service of `grpc.health.v1`.
 pub(super) fn health() -> (Health, HealthService) {

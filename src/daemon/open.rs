@@ -40,7 +40,11 @@ pub(super) fn engine(configuration: &Configuration, dev: bool) -> Result<Arc<Eng
     Ok(Engine::start(Parts { ledger, desks, rules, clock: Arc::new(SystemClock), note_signer })?)
 }
 
-fn log_signer(configuration: &Configuration, ledger: &dyn Ledger, secrets: &Secrets) -> Result<Arc<LogSigner>, DaemonError> {
+fn log_signer(
+    configuration: &Configuration,
+    ledger: &dyn Ledger,
+    secrets: &Secrets,
+) -> Result<Arc<LogSigner>, DaemonError> {
     let failed = |error| DaemonError::Keystore { what: "log key".to_owned(), error };
     let settings = &configuration.log_key;
     let unseal = Unseal::resolve(&settings.unseal, secrets).map_err(failed)?;

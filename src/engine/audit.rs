@@ -70,7 +70,8 @@ impl Engine {
     pub async fn list_leaves(&self, call: &Call, start: u64, limit: u32) -> Result<Leaves, Denial> {
         self.audited(call, "list-leaves", async |_| {
             self.rules().admit_daemon(call, Verb::Audit)?;
-            let limit = if limit == 0 { USUAL_LEAVES } else { usize::try_from(limit).unwrap_or(MOST_LEAVES).min(MOST_LEAVES) };
+            let limit =
+                if limit == 0 { USUAL_LEAVES } else { usize::try_from(limit).unwrap_or(MOST_LEAVES).min(MOST_LEAVES) };
             let tree_size = self.ledger.tree_size().map_err(|error| error.denial())?;
             let leaves = self.ledger.leaves(start, limit).map_err(|error| error.denial())?;
             Ok(Leaves { leaves, tree_size })
@@ -84,7 +85,10 @@ impl Engine {
             self.rules().admit_daemon(call, Verb::Audit)?;
             let size = self.size_asked_for(tree_size)?;
             if index >= size {
-                return Err(Denial::new(Reason::Malformed, format!("index: the tree of size {size} has no leaf {index}")));
+                return Err(Denial::new(
+                    Reason::Malformed,
+                    format!("index: the tree of size {size} has no leaf {index}"),
+                ));
             }
             let tree = Tree(self.ledger.as_ref());
             let hashes = merkle::inclusion_proof(&tree, index, size).map_err(failed)?;
@@ -120,7 +124,10 @@ impl Engine {
         match size {
             0 => Ok(committed),
             size if size <= committed => Ok(size),
-            size => Err(Denial::new(Reason::Malformed, format!("tree_size: the committed tree has {committed} leaves, not {size}"))),
+            size => Err(Denial::new(
+                Reason::Malformed,
+                format!("tree_size: the committed tree has {committed} leaves, not {size}"),
+            )),
         }
     }
 }

@@ -83,7 +83,8 @@ impl Engine {
                 denial
             }
             LeafOf::Own => {
-                let mut event = Event::new(self.now(), &call.caller, verb, &call.request, EventKind::Denial).refused(&denial);
+                let mut event =
+                    Event::new(self.now(), &call.caller, verb, &call.request, EventKind::Denial).refused(&denial);
                 event.repository.clone_from(&scope.repository);
                 event.role.clone_from(&scope.role);
                 event.version = scope.version;
@@ -163,7 +164,9 @@ enum LeafOf {
 /// `law.md` section 7.
 fn leaf_of(reason: Reason) -> LeafOf {
     match reason {
-        Reason::Unauthenticated | Reason::NoGrant | Reason::Malformed | Reason::OverQuota | Reason::QueueFull => LeafOf::Aggregate,
+        Reason::Unauthenticated | Reason::NoGrant | Reason::Malformed | Reason::OverQuota | Reason::QueueFull => {
+            LeafOf::Aggregate
+        }
         Reason::Latched
         | Reason::LedgerFault
         | Reason::LedgerIntegrity

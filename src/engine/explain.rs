@@ -58,15 +58,20 @@ impl Engine {
             let rules = self.rules();
             let prepared = match prepare(&rules, call, Verb::Explain, item, scope) {
                 Ok(prepared) => prepared,
-                Err(denial) if denial.reason == Reason::NoGrant || denial.reason == Reason::Malformed => return Err(denial),
-                Err(denial) => return Ok(Explanation { refusal: Some(denial), keys: Vec::new(), released_version: None }),
+                Err(denial) if denial.reason == Reason::NoGrant || denial.reason == Reason::Malformed => {
+                    return Err(denial);
+                }
+                Err(denial) => {
+                    return Ok(Explanation { refusal: Some(denial), keys: Vec::new(), released_version: None });
+                }
             };
             let view = self.ledger.view(&prepared.repository).map_err(|error| error.denial())?;
             let policy = rules.policy(&prepared.repository)?;
             let caller = call.caller.to_string();
             let guard = view.guards.get(&prepared.role);
             let released_version = guard.map(|guard| guard.head.as_ref().map_or(0, |head| head.version.get()));
-            let judged = situation(&prepared, policy, &view, &view.guards, self.now(), &caller).and_then(|it| judge(&it));
+            let judged =
+                situation(&prepared, policy, &view, &view.guards, self.now(), &caller).and_then(|it| judge(&it));
             Ok(match judged {
                 Ok(judgement) => Explanation { refusal: None, keys: judgement.keys, released_version },
                 Err(denial) => Explanation { refusal: Some(denial), keys: Vec::new(), released_version },

@@ -47,15 +47,26 @@ impl Engine {
             let keystore = optional("keystore", &order.keystore)?;
             let algorithm = optional("algorithm", &order.algorithm)?;
             let _held = self.locks.repository(&repository).await;
-            let request =
-                KeyRequest { repository: &repository, roles: &roles, keystore, algorithm, new_repository: order.new_repository };
+            let request = KeyRequest {
+                repository: &repository,
+                roles: &roles,
+                keystore,
+                algorithm,
+                new_repository: order.new_repository,
+            };
             self.make_key(call, &rules, "generate-key", &request).await
         })
         .await
     }
 
     /// The part that `Rotate` shares. The caller holds the repository's lock.
-    pub(super) async fn make_key(&self, call: &Call, rules: &Rules, verb: &str, request: &KeyRequest<'_>) -> Result<KeyRecord, Denial> {
+    pub(super) async fn make_key(
+        &self,
+        call: &Call,
+        rules: &Rules,
+        verb: &str,
+        request: &KeyRequest<'_>,
+    ) -> Result<KeyRecord, Denial> {
         let plan = self.plan(rules, request)?;
         let desk = self.desk(&plan.keystore)?;
         let description = desk.keystore().describe();
@@ -90,7 +101,9 @@ impl Engine {
         let public_key = match tokio::time::timeout_at(call.deadline.into(), made).await {
             Ok(Ok(Ok(public_key))) => public_key,
             Ok(Ok(Err(denial))) => return Err(self.abandon(intent, denial).await),
-            Ok(Err(_)) => return Err(Denial::new(Reason::KeystoreUnavailable, "the keystore's thread dropped the request")),
+            Ok(Err(_)) => {
+                return Err(Denial::new(Reason::KeystoreUnavailable, "the keystore's thread dropped the request"));
+            }
             Err(_) => return Err(Denial::new(Reason::Deadline, "the key was not made in time; an orphan may be left")),
         };
         self.record_key(call, rules, verb, request, public_key, &intent).await
@@ -143,9 +156,10 @@ impl Engine {
         let unit = Unit { expects, changes, events: vec![event], after: Vec::new() };
         match self.commit_one(unit).await {
             Ok(_) => Ok(record),
-            Err(CommitError::Conflict) => {
-                Err(Denial::new(Reason::Conflict, format!("the root of {} changed; key {id} is an orphan", request.repository)))
-            }
+            Err(CommitError::Conflict) => Err(Denial::new(
+                Reason::Conflict,
+                format!("the root of {} changed; key {id} is an orphan", request.repository),
+            )),
             Err(error) => Err(error.denial()),
         }
     }

@@ -168,7 +168,13 @@ impl Engine {
 impl Rules {
     /// The policy of a repository for a caller that may do this with a role of it. Without a grant there is one answer,
     /// whether the repository exists or not.
-    fn admit_role(&self, call: &Call, verb: Verb, repository: &RepositoryName, role: &Role) -> Result<&RepositoryPolicy, Denial> {
+    fn admit_role(
+        &self,
+        call: &Call,
+        verb: Verb,
+        repository: &RepositoryName,
+        role: &Role,
+    ) -> Result<&RepositoryPolicy, Denial> {
         if !self.grants.allow_role(&call.caller, verb, repository, role) {
             return Err(no_grant(call, verb));
         }
@@ -176,7 +182,12 @@ impl Rules {
     }
 
     /// As [`Rules::admit_role`], for what concerns a repository as a whole.
-    fn admit_repository(&self, call: &Call, verb: Verb, repository: &RepositoryName) -> Result<&RepositoryPolicy, Denial> {
+    fn admit_repository(
+        &self,
+        call: &Call,
+        verb: Verb,
+        repository: &RepositoryName,
+    ) -> Result<&RepositoryPolicy, Denial> {
         if !self.grants.allow_repository(&call.caller, verb, repository) {
             return Err(no_grant(call, verb));
         }

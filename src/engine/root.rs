@@ -63,7 +63,8 @@ impl Engine {
 
     /// Records that a root is out and promotes it.
     pub async fn publish_root(&self, call: &Call, upload: RootUpload) -> Result<RootChange, Denial> {
-        self.audited(call, "publish-root", async |scope| self.change_root(call, upload, Act::Publish, scope).await).await
+        self.audited(call, "publish-root", async |scope| self.change_root(call, upload, Act::Publish, scope).await)
+            .await
     }
 
     /// The trusted and the staged root with their files.
@@ -80,7 +81,13 @@ impl Engine {
         .await
     }
 
-    async fn change_root(&self, call: &Call, upload: RootUpload, act: Act, scope: &mut Scope) -> Result<RootChange, Denial> {
+    async fn change_root(
+        &self,
+        call: &Call,
+        upload: RootUpload,
+        act: Act,
+        scope: &mut Scope,
+    ) -> Result<RootChange, Denial> {
         let repository: RepositoryName = parse("repository", &upload.repository)?;
         *scope = Scope::of(&repository, Some(&Role::Root));
         let rules = self.rules();
@@ -111,7 +118,8 @@ impl Engine {
         event.version = Some(candidate.version);
         event.expires = Some(candidate.expires);
         event.digest = Some(candidate.file_digest);
-        let forked = || Denial::new(Reason::Latched, format!("root-fork: a second root {} verifies", candidate.version));
+        let forked =
+            || Denial::new(Reason::Latched, format!("root-fork: a second root {} verifies", candidate.version));
         if fork {
             event = event.refused(&forked());
         }
@@ -166,7 +174,10 @@ impl Engine {
         let Some(root) = root else { return Ok(None) };
         match self.ledger.root_file(&root.file_digest).map_err(|error| error.denial())? {
             Some(file) => Ok(Some(file)),
-            None => Err(Denial::new(Reason::LedgerIntegrity, format!("the file of root {} is not in the ledger", root.version))),
+            None => Err(Denial::new(
+                Reason::LedgerIntegrity,
+                format!("the file of root {} is not in the ledger", root.version),
+            )),
         }
     }
 

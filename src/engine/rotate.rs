@@ -22,7 +22,14 @@ pub struct Rotated {
 
 impl Engine {
     /// Makes a successor for a role's key. The root decides when it signs.
-    pub async fn rotate(&self, call: &Call, repository: &str, role: &str, keystore: &str, algorithm: &str) -> Result<Rotated, Denial> {
+    pub async fn rotate(
+        &self,
+        call: &Call,
+        repository: &str,
+        role: &str,
+        keystore: &str,
+        algorithm: &str,
+    ) -> Result<Rotated, Denial> {
         self.audited(call, "rotate", async |scope| {
             let repository: RepositoryName = parse("repository", repository)?;
             let role: Role = parse("role", role)?;
@@ -34,9 +41,12 @@ impl Engine {
             let algorithm: AlgorithmChoice = optional("algorithm", algorithm)?;
             let _held = self.locks.repository(&repository).await;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
-            let living = |key: &&KeyRecord| key.roles.contains(&role) && matches!(key.state, KeyState::Active | KeyState::Pending);
+            let living = |key: &&KeyRecord| {
+                key.roles.contains(&role) && matches!(key.state, KeyState::Active | KeyState::Pending)
+            };
             let Some(newest) = view.keys.iter().rfind(living) else {
-                let detail = format!("{repository} has no key for {role} to succeed; make its first one with GenerateKey");
+                let detail =
+                    format!("{repository} has no key for {role} to succeed; make its first one with GenerateKey");
                 return Err(Denial::new(Reason::NoKeyForRole, detail));
             };
             let roles: &RoleSet = &newest.roles;

@@ -45,7 +45,8 @@ impl Engine {
             let name = existing.map_or_else(|| sign::first_epoch(&repository, &role), |guard| guard.name.clone());
             let guard = roots::seed(&name, &statement, existing, policy, self.now(), call.caller.to_string())?;
             let payload = tuf::envelope::Envelope::parse(&file, file.len())?.signed;
-            let mut event = Event::new(self.now(), &call.caller, "seed-guard", &call.request, EventKind::Administration);
+            let mut event =
+                Event::new(self.now(), &call.caller, "seed-guard", &call.request, EventKind::Administration);
             event.repository = Some(repository.clone());
             event.role = Some(role.clone());
             event.epoch = Some(name.epoch);
@@ -57,13 +58,18 @@ impl Engine {
                     Expect::Guard(name, existing.map_or(0, |guard| guard.revision)),
                     Expect::Roots(repository, view.roots.revision),
                 ],
-                changes: vec![Change::Guard { guard, payload: (payload.len() <= KEPT_PAYLOAD_BYTES).then_some(payload) }],
+                changes: vec![Change::Guard {
+                    guard,
+                    payload: (payload.len() <= KEPT_PAYLOAD_BYTES).then_some(payload),
+                }],
                 events: vec![event],
                 after: Vec::new(),
             };
             match self.commit_one(unit).await {
                 Ok(_) => Ok(Seeded { version: statement.version(), caution: CAUTION }),
-                Err(CommitError::Conflict) => Err(Denial::new(Reason::Conflict, "the guard or the root changed meanwhile")),
+                Err(CommitError::Conflict) => {
+                    Err(Denial::new(Reason::Conflict, "the guard or the root changed meanwhile"))
+                }
                 Err(error) => Err(error.denial()),
             }
         })

@@ -135,7 +135,8 @@ impl Engine {
             Ok(_held) => self.attempt_all(call, &rules, &prepared, &mut results).await,
             Err(_) => {
                 for result in results.iter_mut().filter(|result| result.is_none()) {
-                    *result = Some(Err(Denial::new(Reason::Deadline, "an earlier request for the same role is in flight")));
+                    *result =
+                        Some(Err(Denial::new(Reason::Deadline, "an earlier request for the same role is in flight")));
                 }
             }
         }
@@ -224,12 +225,16 @@ impl Engine {
         let mut duplicates = Vec::new();
         for &index in open {
             let Some(Some(item)) = prepared.get(index) else { continue };
-            if let Some(original) = allowed.iter().map(|other| other.index).find(|other| repeats(prepared, *other, item)) {
+            if let Some(original) =
+                allowed.iter().map(|other| other.index).find(|other| repeats(prepared, *other, item))
+            {
                 duplicates.push((index, original));
                 continue;
             }
             let own = tentative.get(&(item.repository.clone(), item.role.clone()));
-            let same = |(guard, _): &(Guard, usize)| guard.head.as_ref().is_some_and(|head| head.digest == item.statement.digest());
+            let same = |(guard, _): &(Guard, usize)| {
+                guard.head.as_ref().is_some_and(|head| head.digest == item.statement.digest())
+            };
             if own.is_some_and(same) {
                 continue; // another key over a head that has no signatures yet: the next pass cosigns
             }
@@ -281,7 +286,14 @@ impl Engine {
         signing
     }
 
-    fn start_one(&self, call: &Call, item: &Prepared, view: &View, permit: Permit<Online>, priority: Priority) -> Signing {
+    fn start_one(
+        &self,
+        call: &Call,
+        item: &Prepared,
+        view: &View,
+        permit: Permit<Online>,
+        priority: Priority,
+    ) -> Signing {
         let record = view.keys.iter().find(|record| record.id() == permit.key());
         let desk = match record.map(|record| self.desk(&record.keystore)) {
             Some(Ok(desk)) => desk,
@@ -326,11 +338,20 @@ impl Engine {
                     unit_of.insert(index, None);
                 }
                 Some(guard) => {
-                    let after = allowed.builds_on.iter().filter_map(|earlier| unit_of.get(earlier).copied().flatten()).collect();
+                    let after = allowed
+                        .builds_on
+                        .iter()
+                        .filter_map(|earlier| unit_of.get(earlier).copied().flatten())
+                        .collect();
                     let events = self.events(call, ready, &allowed, &signatures, &guard);
                     let payload = (ready.payload.len() <= KEPT_PAYLOAD_BYTES).then(|| ready.payload.to_vec());
                     unit_of.insert(index, Some(units.len()));
-                    units.push(Unit { expects: allowed.expects, changes: vec![Change::Guard { guard, payload }], events, after });
+                    units.push(Unit {
+                        expects: allowed.expects,
+                        changes: vec![Change::Guard { guard, payload }],
+                        events,
+                        after,
+                    });
                     releases.push((index, answer));
                 }
             }
@@ -348,7 +369,14 @@ impl Engine {
         }
     }
 
-    fn events(&self, call: &Call, item: &Prepared, allowed: &Allowed, signatures: &BTreeMap<KeyId, Signature>, guard: &Guard) -> Vec<Event> {
+    fn events(
+        &self,
+        call: &Call,
+        item: &Prepared,
+        allowed: &Allowed,
+        signatures: &BTreeMap<KeyId, Signature>,
+        guard: &Guard,
+    ) -> Vec<Event> {
         let now = self.now();
         let steps = &allowed.decision.judgement().keys;
         let event = |(key, signature): (&KeyId, &Signature)| {
@@ -385,7 +413,9 @@ async fn collect(call: &Call, signing: Vec<(KeyId, Signing)>) -> (BTreeMap<KeyId
             Signing::Refused(denial) => Err(denial),
             Signing::Pending(signed) => match tokio::time::timeout_at(call.deadline.into(), signed).await {
                 Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err(Denial::new(Reason::KeystoreUnavailable, "the keystore's thread dropped the request")),
+                Ok(Err(_)) => {
+                    Err(Denial::new(Reason::KeystoreUnavailable, "the keystore's thread dropped the request"))
+                }
                 Err(_) => Err(Denial::new(Reason::Deadline, "the keystore did not sign in time")),
             },
         };
@@ -400,7 +430,13 @@ async fn collect(call: &Call, signing: Vec<(KeyId, Signing)>) -> (BTreeMap<KeyId
 }
 
 /// Names, grant, policy, custody, payload: what is known without the ledger.
-pub(super) fn prepare(rules: &Rules, call: &Call, verb: Verb, item: SignItem, scope: &mut Scope) -> Result<Prepared, Denial> {
+pub(super) fn prepare(
+    rules: &Rules,
+    call: &Call,
+    verb: Verb,
+    item: SignItem,
+    scope: &mut Scope,
+) -> Result<Prepared, Denial> {
     let repository: RepositoryName = parse("repository", &item.repository)?;
     let role: Role = parse("role", &item.role)?;
     *scope = Scope::of(&repository, Some(&role));
@@ -410,7 +446,11 @@ pub(super) fn prepare(rules: &Rules, call: &Call, verb: Verb, item: SignItem, sc
     if item.tuf_key_id.is_some() && key.is_none() {
         return Err(Denial::new(Reason::Malformed, "tuf_key_id: only together with key"));
     }
-    if item.tuf_key_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 256 || !id.bytes().all(|b| b.is_ascii_graphic())) {
+    if item
+        .tuf_key_id
+        .as_ref()
+        .is_some_and(|id| id.is_empty() || id.len() > 256 || !id.bytes().all(|b| b.is_ascii_graphic()))
+    {
         return Err(Denial::new(Reason::Malformed, "tuf_key_id: 1 to 256 printable ASCII characters"));
     }
     let statement = tuf::metadata::read_signed(&item.payload, limits.max_payload_bytes)?;
@@ -466,7 +506,12 @@ fn find_key<'a>(keys: &'a [KeyRecord], repository: &RepositoryName, id: KeyId) -
 }
 
 /// What must still be so at the commit, and the roles whose guards were read.
-fn expectations(item: &Prepared, decision: &Decision, view: &View, guards: &BTreeMap<Role, Guard>) -> (Vec<Expect>, Vec<Role>) {
+fn expectations(
+    item: &Prepared,
+    decision: &Decision,
+    view: &View,
+    guards: &BTreeMap<Role, Guard>,
+) -> (Vec<Expect>, Vec<Role>) {
     let mut read = vec![item.role.clone()];
     read.extend(item.statement.listing().keys().filter_map(|file| Role::from_listed_file(file)));
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];

@@ -34,7 +34,9 @@ pub enum StartError {
 
 /// A key of an offline role within reach of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("key {key} is in keystore {keystore}, and a root of {repository} lists it for {role}: offline keys must not be within reach of a daemon. Take the key away first")]
+#[error(
+    "key {key} is in keystore {keystore}, and a root of {repository} lists it for {role}: offline keys must not be within reach of a daemon. Take the key away first"
+)]
 pub struct OfflineKeyHere {
     /// The key.
     pub key: KeyId,
@@ -108,7 +110,10 @@ impl Engine {
                 Ok(None) => tracing::info!(keystore = %name, keys = ids.len(), "the keystore is ready"),
                 Ok(Some(offline)) => {
                     tracing::error!(%offline, "the keystore is latched");
-                    self.latched.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), offline.to_string());
+                    self.latched
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(name.clone(), offline.to_string());
                 }
                 Err(error) => {
                     tracing::error!(%error, "the ledger does not read");
@@ -147,7 +152,9 @@ fn report_missing(ledger: &dyn Ledger, keystore: &KeystoreName, ids: &BTreeSet<K
     for repository in ledger.repositories()? {
         let view = ledger.view(&repository)?;
         let signs = |state| matches!(state, KeyState::Active | KeyState::Retiring);
-        for key in view.keys.iter().filter(|key| key.keystore == *keystore && signs(key.state) && !ids.contains(&key.id())) {
+        for key in
+            view.keys.iter().filter(|key| key.keystore == *keystore && signs(key.state) && !ids.contains(&key.id()))
+        {
             tracing::error!(key = %key.id(), %keystore, %repository, "the keystore does not hold this key");
         }
     }

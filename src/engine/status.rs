@@ -112,7 +112,9 @@ impl Engine {
         let everything = |name, cause: String| Latch { name, scope: "everything".to_owned(), cause };
         match self.ledger.condition() {
             Condition::Serving => {}
-            Condition::DiskFull => latches.push(everything("disk-full", "the disk under the ledger is full".to_owned())),
+            Condition::DiskFull => {
+                latches.push(everything("disk-full", "the disk under the ledger is full".to_owned()))
+            }
             Condition::Fault(cause) => latches.push(everything("fault", cause)),
         }
         for (name, cause) in &*self.latched.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -140,7 +142,8 @@ impl Engine {
                 role: guard.name.role.clone(),
                 epoch: guard.name.epoch,
                 head: guard.head.as_ref().map(|head| (head.version.get(), head.expires)),
-                rate_per_hour: policy.and_then(|p| p.roles.get(&guard.name.role)).map(|role| role.release_rate.per_hour),
+                rate_per_hour:
+                    policy.and_then(|p| p.roles.get(&guard.name.role)).map(|role| role.release_rate.per_hour),
             }));
         }
         Ok(guards)

@@ -60,7 +60,9 @@ impl Page {
             let bounds = BUCKETS.iter().copied().chain([f64::MAX]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
             let total = counts.iter().sum();
-            metric.encode_family(&[("stage", stage.name())])?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)?;
+            metric
+                .encode_family(&[("stage", stage.name())])?
+                .encode_histogram::<NoLabelSet>(sum, total, &buckets, None)?;
         }
         Ok(())
     }
@@ -88,13 +90,18 @@ impl Page {
     }
 
     fn keystores(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor("keystore_ready", "Whether a keystore signs", None, MetricType::Gauge)?;
+        let mut metric =
+            encoder.encode_descriptor("keystore_ready", "Whether a keystore signs", None, MetricType::Gauge)?;
         for (name, desk) in self.0.desks() {
             let ready = i64::from(desk.keystore().probe() == Condition::Ready);
             ConstGauge::new(ready).encode(metric.encode_family(&[("keystore", name.as_str())])?)?;
         }
-        let mut metric =
-            encoder.encode_descriptor("keystore_queue", "Requests that wait for a keystore", None, MetricType::Gauge)?;
+        let mut metric = encoder.encode_descriptor(
+            "keystore_queue",
+            "Requests that wait for a keystore",
+            None,
+            MetricType::Gauge,
+        )?;
         for (name, desk) in self.0.desks() {
             let depth = i64::try_from(desk.metrics().queue_depth()).unwrap_or(i64::MAX);
             ConstGauge::new(depth).encode(metric.encode_family(&[("keystore", name.as_str())])?)?;
@@ -103,8 +110,12 @@ impl Page {
         let mut metric = encoder.encode_descriptor("keystore_operations", help, None, MetricType::Counter)?;
         for (name, desk) in self.0.desks() {
             let metrics = desk.metrics();
-            let results =
-                [("signed", metrics.signed()), ("failed", metrics.failed()), ("rejected", metrics.rejected()), ("challenged", metrics.challenges())];
+            let results = [
+                ("signed", metrics.signed()),
+                ("failed", metrics.failed()),
+                ("rejected", metrics.rejected()),
+                ("challenged", metrics.challenges()),
+            ];
             for (result, count) in results {
                 let labels = [("keystore", name.as_str()), ("result", result)];
                 ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
@@ -125,7 +136,8 @@ impl Page {
             ConstCounter::new(value.load(Ordering::Relaxed)).encode(metric)?;
         }
         let size = self.0.ledger().tree_size().unwrap_or(0);
-        let metric = encoder.encode_descriptor("audit_tree_size", "Leaves of the audit log", None, MetricType::Gauge)?;
+        let metric =
+            encoder.encode_descriptor("audit_tree_size", "Leaves of the audit log", None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(size).unwrap_or(i64::MAX)).encode(metric)?;
         let mut metric = encoder.encode_descriptor("latch", "Latches in force", None, MetricType::Gauge)?;
         for latch in self.0.latches().unwrap_or_default() {

@@ -64,11 +64,14 @@ pub struct AttachedSnapshot {
     pub file_digest: Sha256Digest,
 }
 
+/// Per key, how its signature would relate to the head, or why it does not sign.
+pub type KeyVerdicts = Vec<(KeyId, Result<Step, Denial>)>;
+
 /// What the law says to one payload: per key, a step or a denial. At least one key has a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// Per key.
-    pub keys: Vec<(KeyId, Result<Step, Denial>)>,
+    pub keys: KeyVerdicts,
     /// The guard's version before, 0 for none.
     pub head_version: u64,
 }
@@ -310,13 +313,9 @@ fn check_advance(
 }
 
 /// Which of the keys may sign, and how each relates to the head.
-fn weigh_keys(
-    situation: &Situation<'_>,
-    guard: &Guard,
-    relation: Relation,
-) -> Result<Vec<(KeyId, Result<Step, Denial>)>, Denial> {
+fn weigh_keys(situation: &Situation<'_>, guard: &Guard, relation: Relation) -> Result<KeyVerdicts, Denial> {
     let Situation { repository, role, .. } = *situation;
-    let mut keys: Vec<(KeyId, Result<Step, Denial>)> = Vec::new();
+    let mut keys = KeyVerdicts::new();
     let mut retiring = BTreeSet::new();
     let mut active_signs = false;
     for record in candidates(situation) {

@@ -7,7 +7,10 @@ use crate::wire::v1::{self, audit_service_server::AuditService};
 
 #[tonic::async_trait]
 impl AuditService for Door {
-    async fn get_checkpoint(&self, request: Request<v1::GetCheckpointRequest>) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
         self.serve(request, |door, call, _| async move {
             let checkpoint = door.engine.get_checkpoint(&call).await?;
             Ok(v1::GetCheckpointResponse { checkpoint, verifier_key: door.engine.verifier_key().to_owned() })
@@ -15,7 +18,10 @@ impl AuditService for Door {
         .await
     }
 
-    async fn list_leaves(&self, request: Request<v1::ListLeavesRequest>) -> Result<Response<v1::ListLeavesResponse>, Status> {
+    async fn list_leaves(
+        &self,
+        request: Request<v1::ListLeavesRequest>,
+    ) -> Result<Response<v1::ListLeavesResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let leaves = door.engine.list_leaves(&call, request.start, request.limit).await?;
             let bytes = leaves.leaves.into_iter().map(Into::into).collect();
@@ -24,7 +30,10 @@ impl AuditService for Door {
         .await
     }
 
-    async fn prove_inclusion(&self, request: Request<v1::ProveInclusionRequest>) -> Result<Response<v1::ProveInclusionResponse>, Status> {
+    async fn prove_inclusion(
+        &self,
+        request: Request<v1::ProveInclusionRequest>,
+    ) -> Result<Response<v1::ProveInclusionResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let proof = door.engine.prove_inclusion(&call, request.index, request.tree_size).await?;
             Ok(v1::ProveInclusionResponse {

@@ -15,7 +15,11 @@ use crate::wire::status::to_status;
 impl Door {
     /// Runs one verb for one request. The verb goes on when the client hangs up: what was begun is finished and
     /// recorded. A panic in it ends this request and no other.
-    pub(super) async fn serve<T, R, F>(&self, request: Request<T>, verb: impl FnOnce(Self, Call, T) -> F) -> Result<Response<R>, Status>
+    pub(super) async fn serve<T, R, F>(
+        &self,
+        request: Request<T>,
+        verb: impl FnOnce(Self, Call, T) -> F,
+    ) -> Result<Response<R>, Status>
     where
         F: Future<Output = Result<R, Denial>> + Send + 'static,
         R: Send + 'static,
@@ -26,7 +30,8 @@ impl Door {
             tracing::warn!(request = %id, %error, "a peer without an identity");
             refused(&Denial::new(Reason::Unauthenticated, error.to_string()))
         })?;
-        let deadline = Instant::now() + asked_for(&request).map_or(self.limits.deadline, |wish| wish.min(self.limits.deadline));
+        let deadline =
+            Instant::now() + asked_for(&request).map_or(self.limits.deadline, |wish| wish.min(self.limits.deadline));
         let call = Call { caller, request: id.clone(), deadline };
         let work = verb(self.clone(), call, request.into_inner());
         let entered = self.in_flight.enter();

@@ -9,7 +9,10 @@ use crate::wire::v1::{self, key_service_server::KeyService};
 
 #[tonic::async_trait]
 impl KeyService for Door {
-    async fn generate_key(&self, request: Request<v1::GenerateKeyRequest>) -> Result<Response<v1::GenerateKeyResponse>, Status> {
+    async fn generate_key(
+        &self,
+        request: Request<v1::GenerateKeyRequest>,
+    ) -> Result<Response<v1::GenerateKeyResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let v1::GenerateKeyRequest { repository, roles, keystore, algorithm, new_repository } = request;
             let order = KeyOrder { repository, roles, keystore, algorithm, new_repository };

@@ -37,11 +37,9 @@ pub(super) fn explanation(explanation: Explanation) -> v1::ExplainResponse {
     let Explanation { refusal, keys, released_version } = explanation;
     let verdict = |(key, step): (crate::domain::public_key::KeyId, Result<crate::domain::guard::Step, _>)| match step {
         Ok(step) => v1::KeyVerdict { key: key.to_string(), step: step.name().to_owned(), refusal: None },
-        Err(denial) => v1::KeyVerdict {
-            key: key.to_string(),
-            step: String::new(),
-            refusal: Some(v1::Refusal::from(denial)),
-        },
+        Err(denial) => {
+            v1::KeyVerdict { key: key.to_string(), step: String::new(), refusal: Some(v1::Refusal::from(denial)) }
+        }
     };
     v1::ExplainResponse {
         allowed: refusal.is_none(),
@@ -63,7 +61,11 @@ pub(super) fn public_key(key: &PublicKey) -> v1::PublicKey {
         tuf_key_id: first.map(|form| form.key_id.clone()).unwrap_or_default(),
         tuf_key_forms: forms
             .iter()
-            .map(|form| v1::TufKeyForm { form: form.form.to_owned(), key_id: form.key_id.clone(), json: form.json.clone() })
+            .map(|form| v1::TufKeyForm {
+                form: form.form.to_owned(),
+                key_id: form.key_id.clone(),
+                json: form.json.clone(),
+            })
             .collect(),
     }
 }

@@ -9,7 +9,10 @@ use crate::wire::v1::{self, root_service_server::RootService};
 
 #[tonic::async_trait]
 impl RootService for Door {
-    async fn stage_root(&self, request: Request<v1::StageRootRequest>) -> Result<Response<v1::StageRootResponse>, Status> {
+    async fn stage_root(
+        &self,
+        request: Request<v1::StageRootRequest>,
+    ) -> Result<Response<v1::StageRootResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let v1::StageRootRequest { repository, file, pin, retire } = request;
             let upload = RootUpload { repository, file: file.to_vec(), pin, retire };
@@ -20,7 +23,10 @@ impl RootService for Door {
         .await
     }
 
-    async fn publish_root(&self, request: Request<v1::PublishRootRequest>) -> Result<Response<v1::PublishRootResponse>, Status> {
+    async fn publish_root(
+        &self,
+        request: Request<v1::PublishRootRequest>,
+    ) -> Result<Response<v1::PublishRootResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let v1::PublishRootRequest { repository, file, pin, retire } = request;
             let upload = RootUpload { repository, file: file.to_vec(), pin, retire };
@@ -43,7 +49,10 @@ impl RootService for Door {
         .await
     }
 
-    async fn seed_guard(&self, request: Request<v1::SeedGuardRequest>) -> Result<Response<v1::SeedGuardResponse>, Status> {
+    async fn seed_guard(
+        &self,
+        request: Request<v1::SeedGuardRequest>,
+    ) -> Result<Response<v1::SeedGuardResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let v1::SeedGuardRequest { repository, role, file } = request;
             let seeded = door.engine.seed_guard(&call, &repository, &role, file.to_vec()).await?;

@@ -20,7 +20,10 @@ impl SigningService for Door {
         .await
     }
 
-    async fn sign_batch(&self, request: Request<v1::SignBatchRequest>) -> Result<Response<v1::SignBatchResponse>, Status> {
+    async fn sign_batch(
+        &self,
+        request: Request<v1::SignBatchRequest>,
+    ) -> Result<Response<v1::SignBatchResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let most = door.limits.batch_items;
             if request.items.len() > most {
@@ -46,7 +49,10 @@ impl SigningService for Door {
         .await
     }
 
-    async fn get_public_key(&self, request: Request<v1::GetPublicKeyRequest>) -> Result<Response<v1::GetPublicKeyResponse>, Status> {
+    async fn get_public_key(
+        &self,
+        request: Request<v1::GetPublicKeyRequest>,
+    ) -> Result<Response<v1::GetPublicKeyResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let record = door.engine.get_key(&call, &request.key).await?;
             Ok(v1::GetPublicKeyResponse { public_key: Some(present::public_key(&record.public_key)) })
