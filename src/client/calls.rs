@@ -75,7 +75,7 @@ impl Client {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) => status,
             };
-            let error = ClientError::from_call(&status, self.timeout);
+            let error = ClientError::from_call(&status, self.timeout, bytes);
             match pause_before_next(repeat, attempt, &status) {
                 Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
                 _ => return Err(error),
@@ -144,7 +144,8 @@ calls! {
     admin_service_client::AdminServiceClient status(StatusRequest) -> StatusResponse, Harmless;
 }
 
-#[cfg(all(test, feature = "daemon"))]
+#[cfg(test)]
+#[cfg(feature = "daemon")]
 mod tests {
     use std::sync::atomic::Ordering;
 
@@ -219,6 +220,16 @@ mod tests {
         let request = messages::StageRootRequest { file, ..Default::default() };
         let error = fake.client(TIMEOUT).await.stage_root(request).await.unwrap_err();
         assert!(matches!(error, ClientError::TooLarge { .. }), "{error}");
+        assert_eq!((error.exit_code(), fake.calls()), (77, 0));
+    }
+
+    #[tokio::test]
+    async fn a_request_above_the_daemons_own_limit_is_told_as_such() {
+        let fake = Fake::answering(|_| Ok(vec![])).await;
+        // The test double has the 4 MiB that gRPC servers have unless told otherwise.
+        let request = messages::GenerateKeyRequest { repository: "x".repeat(5 << 20), ..Default::default() };
+        let error = fake.client(TIMEOUT).await.generate_key(request).await.unwrap_err();
+        assert!(matches!(error, ClientError::TooLargeForDaemon { .. }), "{error}");
         assert_eq!((error.exit_code(), fake.calls()), (77, 0));
     }
 

@@ -44,7 +44,8 @@ fn endpoint(server: &Server, tls: &TlsFiles) -> Result<Endpoint, ClientError> {
         .initial_connection_window_size(WINDOW_BYTES))
 }
 
-#[cfg(all(test, feature = "daemon"))]
+#[cfg(test)]
+#[cfg(feature = "daemon")]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -93,5 +94,99 @@ mod tests {
         let tls = TlsFiles { ca: Some(ca), ..TlsFiles::default() };
         let error = connect(&"https://localhost:1".parse().unwrap(), &tls, TIMEOUT).await.unwrap_err();
         assert!(matches!(error.exit_code(), 69 | 78), "{error}");
+    }
+
+    /// A certificate authority with a daemon's certificate for `localhost` and a caller's.
+    struct Pki {
+        directory: tempfile::TempDir,
+    }
+
+    impl Pki {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let ca_key = rcgen::KeyPair::generate().unwrap();
+            let mut ca = rcgen::CertificateParams::new(vec![]).unwrap();
+            ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let issuer = rcgen::CertifiedIssuer::self_signed(ca, ca_key).unwrap();
+            let pki = Self { directory };
+            pki.write("ca.pem", &issuer.pem());
+            for name in ["localhost", "caller"] {
+                let key = rcgen::KeyPair::generate().unwrap();
+                let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+                let certificate = certificate.signed_by(&key, &issuer).unwrap();
+                pki.write(&format!("{name}.pem"), &certificate.pem());
+                pki.write(&format!("{name}.key"), &key.serialize_pem());
+            }
+            pki
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.path(name), text).unwrap();
+            std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            self.directory.path().join(name)
+        }
+
+        fn files(&self) -> TlsFiles {
+            TlsFiles {
+                ca: Some(self.path("ca.pem")),
+                certificate: Some(self.path("caller.pem")),
+                key: Some(self.path("caller.key")),
+            }
+        }
+
+        /// A server that demands the caller's certificate, and its port.
+        async fn serve(&self) -> (u16, tokio::task::JoinHandle<()>) {
+            use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+            let pem = |name| std::fs::read(self.path(name)).unwrap();
+            let tls = ServerTlsConfig::new()
+                .identity(Identity::from_pem(pem("localhost.pem"), pem("localhost.key")))
+                .client_ca_root(Certificate::from_pem(pem("ca.pem")));
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            // No service at all: a call that reaches it is answered UNIMPLEMENTED.
+            let mut server = tonic::transport::Server::builder().tls_config(tls).unwrap();
+            let server = server.add_routes(tonic::service::Routes::default());
+            let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+            (port, tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() }))
+        }
+    }
+
+    #[tokio::test]
+    async fn mutual_tls_connects_and_each_missing_part_is_told() {
+        use crate::client::{Client, messages::StatusRequest};
+        let (pki, stranger) = (Pki::new(), Pki::new());
+        let (port, task) = pki.serve().await;
+        let call = async |host: &str, files: TlsFiles| {
+            let server = format!("https://{host}:{port}").parse().unwrap();
+            Client::connect(&server, &files, Duration::from_secs(5)).await?.status(StatusRequest {}).await
+        };
+
+        let reached = call("localhost", pki.files()).await.unwrap_err();
+        assert!(matches!(reached, ClientError::Transport { code: tonic::Code::Unimplemented, .. }), "{reached}");
+
+        let wrong_authority = TlsFiles { ca: stranger.files().ca, ..pki.files() };
+        let error = call("localhost", wrong_authority).await.unwrap_err();
+        assert_eq!(error.exit_code(), 69, "{error}");
+        assert!(error.advice().contains("--ca must be the authority"), "{error}: {}", error.advice());
+
+        let error = call("127.0.0.1", pki.files()).await.unwrap_err();
+        assert!(error.advice().contains("HOST a name in it"), "{error}: {}", error.advice());
+
+        for files in [
+            TlsFiles { certificate: None, key: None, ..pki.files() },
+            TlsFiles { ca: pki.files().ca, ..stranger.files() },
+        ] {
+            let error = call("localhost", files).await.unwrap_err();
+            assert!(matches!(error.exit_code(), 69 | 76), "{error}");
+            assert!(error.advice().contains("--cert"), "{error}: {}", error.advice());
+        }
+
+        let mismatched = TlsFiles { key: stranger.files().key, ..pki.files() };
+        let error = call("localhost", mismatched).await.unwrap_err();
+        assert_eq!(error.exit_code(), 78, "{error}");
+        task.abort();
     }
 }

@@ -62,6 +62,12 @@ pub enum ClientError {
         /// The limit.
         limit: usize,
     },
+    /// The request is larger than this daemon accepts: its doors derive their limit from its policies. Do not retry.
+    #[error("the daemon accepts no request of {bytes} bytes")]
+    TooLargeForDaemon {
+        /// The request's size.
+        bytes: usize,
+    },
     /// No answer came in time. A retry of the same request is safe: what was released is returned.
     #[error("no answer within {} s", timeout.as_secs_f32())]
     Deadline {
@@ -92,7 +98,7 @@ impl ClientError {
             Self::TlsFileUnreadable { .. } => exit::NO_INPUT,
             Self::KeyFileExposed { .. } | Self::TlsFilesInvalid(_) => exit::CONFIG,
             Self::Connect { .. } => exit::UNAVAILABLE,
-            Self::TooLarge { .. } => Reason::PayloadTooLarge.exit_code(),
+            Self::TooLarge { .. } | Self::TooLargeForDaemon { .. } => Reason::PayloadTooLarge.exit_code(),
             Self::Deadline { .. } => Reason::Deadline.exit_code(),
             Self::Refused(refused) => refused_exit_code(refused),
             Self::Transport { code, .. } => match code {
@@ -113,7 +119,7 @@ impl ClientError {
             Self::KeyFileExposed { .. } => "key-file-exposed",
             Self::TlsFilesInvalid(_) => "tls-files-invalid",
             Self::Connect { .. } => "cannot-connect",
-            Self::TooLarge { .. } => Reason::PayloadTooLarge.name(),
+            Self::TooLarge { .. } | Self::TooLargeForDaemon { .. } => Reason::PayloadTooLarge.name(),
             Self::Deadline { .. } => Reason::Deadline.name(),
             Self::Refused(refused) => &refused.reason,
             Self::Transport { .. } => "no-answer",
@@ -132,7 +138,7 @@ impl ClientError {
             Self::KeyFileExposed { .. } => "Make it readable by its owner alone: chmod 600.",
             Self::TlsFilesInvalid(_) => "--ca and --cert are PEM certificates, --key is the PEM private key of --cert.",
             Self::Connect { advice, .. } => advice,
-            Self::TooLarge { .. } => Reason::PayloadTooLarge.advice(),
+            Self::TooLarge { .. } | Self::TooLargeForDaemon { .. } => Reason::PayloadTooLarge.advice(),
             Self::Deadline { .. } => Reason::Deadline.advice(),
             Self::Refused(refused) => &refused.advice,
             Self::Transport { code: Code::Unimplemented, .. } => {
@@ -153,13 +159,15 @@ impl ClientError {
         }
     }
 
-    pub(super) fn from_call(status: &Status, timeout: Duration) -> Self {
+    /// From the status of a call, its deadline, and the length of its request.
+    pub(super) fn from_call(status: &Status, timeout: Duration, bytes: usize) -> Self {
         if let Some(refused) = from_status(status) {
             return Self::Refused(Box::new(refused));
         }
         match status.code() {
             // The transport's own timer says CANCELLED.
             Code::DeadlineExceeded | Code::Cancelled => Self::Deadline { timeout },
+            Code::OutOfRange if bytes >= LARGE_REQUEST_BYTES => Self::TooLargeForDaemon { bytes },
             code => Self::Transport { code, detail: with_causes(status.message(), status.source()) },
         }
     }
@@ -201,6 +209,9 @@ impl ClientError {
         }
     }
 }
+
+/// No door of gRPC refuses what is shorter, so a status about too long a message is then about the answer.
+const LARGE_REQUEST_BYTES: usize = 4 << 20;
 
 /// For a rule that only a newer daemon knows, the outcome and the code decide.
 fn refused_exit_code(refused: &Refused) -> u8 {
@@ -247,7 +258,7 @@ mod tests {
     #[test]
     fn the_table_decides_the_exit_code() {
         for &reason in Reason::ALL {
-            let error = ClientError::from_call(&to_status(reason, "detail", "req-9"), TIMEOUT);
+            let error = ClientError::from_call(&to_status(reason, "detail", "req-9"), TIMEOUT, 0);
             assert_eq!(error.exit_code(), reason.exit_code(), "{reason}");
             assert_eq!((error.reason(), error.advice()), (reason.name(), reason.advice()));
             assert_eq!(error.request_id(), Some("req-9"));
@@ -257,15 +268,15 @@ mod tests {
     #[test]
     fn hostile_details_are_escaped() {
         let status = to_status(Reason::Malformed, "a\u{1b}]0;owned\u{7}\nfailed: b\u{202e}", "r");
-        let shown = ClientError::from_call(&status, TIMEOUT).to_string();
+        let shown = ClientError::from_call(&status, TIMEOUT, 0).to_string();
         assert_eq!(shown, "denied: malformed: a\\u{1b}]0;owned\\u{7}\\nfailed: b\\u{202e}");
-        let transport = ClientError::from_call(&Status::unknown("\u{1b}[2J"), TIMEOUT).to_string();
+        let transport = ClientError::from_call(&Status::unknown("\u{1b}[2J"), TIMEOUT, 0).to_string();
         assert!(!transport.contains('\u{1b}'), "{transport:?}");
     }
 
     #[test]
     fn what_the_transport_says_has_codes_too() {
-        let code = |status: Status| ClientError::from_call(&status, TIMEOUT).exit_code();
+        let code = |status: Status| ClientError::from_call(&status, TIMEOUT, 0).exit_code();
         assert_eq!(code(Status::unavailable("")), 69);
         assert_eq!(code(Status::cancelled("Timeout expired")), 75);
         assert_eq!(code(Status::unimplemented("")), 76);

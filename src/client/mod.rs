@@ -19,7 +19,8 @@ mod retry;
 mod server;
 mod tls;
 
-#[cfg(all(test, feature = "daemon"))]
+#[cfg(test)]
+#[cfg(feature = "daemon")]
 mod fake;
 
 pub use calls::{BATCH_LIMIT, Client, DEFAULT_TIMEOUT};
