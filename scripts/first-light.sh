@@ -37,7 +37,7 @@ targets 1 >"$work/targets-1.json"
 snapshot 1 1 >"$work/snapshot-1.json"
 timestamp 1 1 >"$work/timestamp-1.json"
 timestamp 2 1 >"$work/timestamp-2.json"
-timestamp 2 9 >"$work/timestamp-2-lists-snapshot-9.json"
+timestamp 3 9 >"$work/timestamp-3-lists-snapshot-9.json"
 
 sealward key generate --repository "$repository" --role timestamp --new-repository >/dev/null
 sealward key generate --repository "$repository" --role snapshot >/dev/null
@@ -61,7 +61,7 @@ To try next, type:
   sealward sign --repository $repository --role timestamp timestamp-2.json        # the same again: replayed
   sealward sign --repository $repository --role timestamp timestamp-1.json        # denied: rollback
   sealward sign --repository $repository --role snapshot timestamp-2.json         # denied: wrong-role
-  sealward explain --repository $repository --role timestamp timestamp-2-lists-snapshot-9.json
+  sealward explain --repository $repository --role timestamp timestamp-3-lists-snapshot-9.json
   sealward audit list
   sealward audit checkpoint
 

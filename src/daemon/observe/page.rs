@@ -57,7 +57,7 @@ impl Page {
         let mut metric = encoder.encode_descriptor("stage_seconds", help, None, MetricType::Histogram)?;
         for (stage, histogram) in self.0.metrics().stages() {
             let (counts, sum) = histogram.read();
-            let bounds = BUCKETS.iter().copied().chain([f64::MAX]);
+            let bounds = BUCKETS.iter().copied().chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
             let total = counts.iter().sum();
             metric
