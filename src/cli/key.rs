@@ -12,6 +12,7 @@ use crate::client::{ClientError, messages};
 use crate::domain::algorithm::Algorithm;
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
 use crate::domain::public_key::{KeyId, PublicKey};
+use crate::tuf::key_id::{default_form, forms};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -198,7 +199,7 @@ impl Export {
         let request = messages::GetPublicKeyRequest { key: self.key.to_string() };
         let messages::GetPublicKeyResponse { public_key } = session.client().await?.get_public_key(request).await?;
         let answer = public_key.ok_or(ClientError::Incomplete("public key"))?;
-        // A key id is the digest of the key, so a wrong key cannot stand under the right name.
+        // A key id is the digest of the key, so a wrong key cannot stand under the right name; and all text is made here.
         let key = PublicKey::from_spki_der(&answer.spki_der)
             .ok()
             .filter(|key| key.id() == self.key)
@@ -214,9 +215,9 @@ impl Export {
         match self.format {
             Format::Pem => output.text(&key.to_pem())?,
             Format::DerBase64 => output.line(&Base64::encode_string(key.spki_der()))?,
-            Format::Tuf => output.json_text(&answer.tuf_json)?,
+            Format::Tuf => output.json_text(&default_form(&key).json)?,
             Format::KeyIds => {
-                let rows: Vec<_> = answer.tuf_key_forms.into_iter().map(|form| [form.form, form.key_id]).collect();
+                let rows: Vec<_> = forms(&key).into_iter().map(|form| [form.form.to_owned(), form.key_id]).collect();
                 output.table(["FORM", "KEY ID"], &rows)?;
             }
         }

@@ -95,7 +95,77 @@ fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+
     use super::*;
+    use crate::domain::public_key::PublicKey;
+    use crate::tuf::envelope::{EnvelopeSignature, assemble};
+    use crate::tuf::key_id::{KeyForm, default_form};
+
+    struct Signer(Ed25519KeyPair);
+
+    impl Signer {
+        fn numbered(number: u8) -> Self {
+            Self(Ed25519KeyPair::from_seed_unchecked(&[number; 32]).unwrap())
+        }
+
+        fn form(&self) -> KeyForm {
+            default_form(&PublicKey::from_ed25519(self.0.public_key().as_ref()).unwrap())
+        }
+
+        fn sign(&self, signed: &serde_json::Value) -> Vec<u8> {
+            // Sorted members and plain ASCII: the same bytes as canonical JSON.
+            let signed = signed.to_string().into_bytes();
+            let signature = self.0.sign(&signed).as_ref().to_vec();
+            assemble(&signed, &[EnvelopeSignature { key_id: self.form().key_id, signature }]).unwrap()
+        }
+
+        /// A root that gives every role to this signer.
+        fn root(&self, version: u64) -> Vec<u8> {
+            let KeyForm { key_id, json, .. } = self.form();
+            let key: serde_json::Value = serde_json::from_str(&json).unwrap();
+            let role = json!({ "keyids": [key_id], "threshold": 1 });
+            self.sign(&json!({
+                "_type": "root",
+                "consistent_snapshot": true,
+                "expires": "2030-01-01T00:00:00Z",
+                "keys": { (key_id.as_str()): key },
+                "roles": { "root": role, "targets": role, "snapshot": role, "timestamp": role },
+                "spec_version": "1.0.31",
+                "version": version,
+            }))
+        }
+    }
+
+    #[test]
+    fn what_the_root_lists_verifies_and_nothing_else_does() {
+        let (ours, theirs) = (Signer::numbered(1), Signer::numbered(2));
+        let root = ours.root(4);
+        let timestamp = json!({
+            "_type": "timestamp",
+            "expires": "2020-01-01T00:00:00Z",
+            "meta": { "snapshot.json": { "version": 7 } },
+            "spec_version": "1.0.31",
+            "version": 9,
+        });
+        let good = ours.sign(&timestamp);
+        assert_eq!(role_of(&good), Ok(Role::Timestamp));
+        assert_eq!(verify(&root, &Role::Timestamp, &good).unwrap().version.get(), 9);
+        for (root, role, file) in [
+            (&root, Role::Timestamp, theirs.sign(&timestamp)),
+            (&root, Role::Snapshot, good.clone()),
+            (&root, Role::Root, good.clone()),
+            (&theirs.root(4), Role::Timestamp, good.clone()),
+        ] {
+            assert!(verify(root, &role, &file).is_err(), "{role}");
+        }
+
+        assert_eq!(verify(&root, &Role::Root, &root).unwrap().version.get(), 4);
+        assert_eq!(verify(&root, &Role::Root, &ours.root(5)).unwrap().version.get(), 5);
+        for file in [ours.root(6), ours.root(3), theirs.root(5), theirs.root(4)] {
+            assert!(verify(&root, &Role::Root, &file).is_err());
+        }
+    }
 
     #[test]
     fn the_role_is_the_type_and_hostile_files_have_none() {
