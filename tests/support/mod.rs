@@ -12,6 +12,57 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sealward::client::messages::{GenerateKeyRequest, Key, SignRequest, SignResponse};
 use sealward::client::{Client, ClientError, Server, TlsFiles};
 
+pub mod pki;
+mod raw;
+
+/// A daemon with software keys and one unix socket, for [`World::configured`]. The user may do everything.
+pub const SOFTWARE: &str = r#"
+version = 1
+
+[ledger]
+directory = "{dir}/ledger"
+
+[log_key]
+unseal = { identity = { file = "{dir}/identity" } }
+
+[observe]
+path = "{dir}/metrics.sock"
+
+[[listener]]
+name = "local"
+kind = "unix"
+path = "{dir}/sealward.sock"
+mode = "0600"
+
+[[keystore]]
+name = "software"
+kind = "software"
+directory = "{dir}/keys"
+unseal = { identity = { file = "{dir}/identity" } }
+
+[[repository]]
+name = "demo"
+
+[repository.role.timestamp]
+keystore = "software"
+algorithm = "ed25519"
+
+[repository.role.snapshot]
+keystore = "software"
+algorithm = "ecdsa-p256"
+
+[repository.role.targets]
+custody = "online"
+keystore = "software"
+algorithm = "ecdsa-p384"
+
+[[grant]]
+callers = ["unix:{uid}"]
+verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "audit", "status"]
+repositories = ["**"]
+roles = ["**"]
+"#;
+
 /// How long anything in a test may take before it is a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -104,6 +155,40 @@ impl World {
         Ok(())
     }
 
+    /// Starts the daemon as systemd would, with the socket handed in under a name.
+    pub fn start_activated(&mut self, name: &str) {
+        // The shell sets LISTEN_PID to its own number and becomes the daemon; Python hands the socket in as descriptor 3.
+        let script = "import os,socket,sys\n\
+            s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(16)\n\
+            os.dup2(s.fileno(),3); os.set_inheritable(3,True)\n\
+            os.environ.update(LISTEN_PID=str(os.getpid()),LISTEN_FDS='1',LISTEN_FDNAMES=sys.argv[2])\n\
+            os.execv(sys.argv[3],[sys.argv[3],'--config',sys.argv[4]])";
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("daemon.log")).unwrap();
+        let child = Command::new("python3")
+            .args(["-c", script])
+            .arg(self.path("sealward.sock"))
+            .args([name, env!("CARGO_BIN_EXE_sealwardd")])
+            .arg(self.path("sealward.toml"))
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(child);
+        self.wait_for_log("serving", |_| Some(()));
+    }
+
+    /// Waits for a line in the daemon's log and reads what follows a text in it.
+    pub fn wait_for_log<T>(&self, text: &str, read: impl Fn(&str) -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            let log = self.log();
+            if let Some(found) = log.lines().find_map(|line| line.split_once(text).and_then(|(_, rest)| read(rest))) {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no `{text}` in\n{log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The daemon's process id.
     pub fn pid(&self) -> u32 {
         self.daemon.as_ref().expect("the daemon runs").id()
@@ -174,6 +259,31 @@ impl World {
             let client = Client::connect(&server, &TlsFiles::default(), PATIENCE).await.unwrap();
             work(&client).await
         })
+    }
+
+    /// Sends bytes as the body of a gRPC call, whatever they are. The status, or `None` when the connection broke.
+    pub fn raw_grpc(&self, path: &str, body: &[u8]) -> Option<i32> {
+        self.runtime.block_on(raw::call(self.path("sealward.sock"), path, body.to_vec()))
+    }
+
+    /// `grpc.health.v1`'s status of a service; `None` when it is not known.
+    pub fn health(&self, service: &str) -> Option<i32> {
+        self.runtime.block_on(raw::health(self.path("sealward.sock"), service))
+    }
+
+    /// What reflection lists.
+    pub fn reflected_services(&self) -> Vec<String> {
+        self.runtime.block_on(raw::reflected(self.path("sealward.sock")))
+    }
+
+    /// The metrics page.
+    pub fn metrics(&self) -> String {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::os::unix::net::UnixStream::connect(self.path("metrics.sock")).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        page
     }
 
     /// Makes a key; with `new` the repository begins with it.
