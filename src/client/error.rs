@@ -139,7 +139,11 @@ impl ClientError {
             Self::TlsFilesInvalid(_) => "--ca and --cert are PEM certificates, --key is the PEM private key of --cert.",
             Self::Connect { advice, .. } => advice,
             Self::TooLarge { .. } | Self::TooLargeForDaemon { .. } => Reason::PayloadTooLarge.advice(),
-            Self::Deadline { .. } => Reason::Deadline.advice(),
+            // In TLS 1.3 the client's side of a handshake ends before the server has looked at its certificate.
+            Self::Deadline { .. } => {
+                "Ask again: what was released is returned. Over TLS, a daemon that refuses the client certificate looks \
+                 like this too: check that --cert is signed by its client_ca."
+            }
             Self::Refused(refused) => &refused.advice,
             Self::Transport { code: Code::Unimplemented, .. } => {
                 "The daemon does not have this call: it is older than this program, or another service listens there."

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
@@ -49,9 +49,5 @@ pub(super) async fn reflected(socket: PathBuf) -> Vec<String> {
 }
 
 async fn channel(socket: PathBuf) -> Channel {
-    let connect = tower::service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    Endpoint::from_static("http://localhost").connect_with_connector(connect).await.unwrap()
+    Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap().connect().await.unwrap()
 }
