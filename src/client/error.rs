@@ -172,7 +172,12 @@ impl ClientError {
             // The transport's own timer says CANCELLED.
             Code::DeadlineExceeded | Code::Cancelled => Self::Deadline { timeout },
             Code::OutOfRange if bytes >= LARGE_REQUEST_BYTES => Self::TooLargeForDaemon { bytes },
-            code => Self::Transport { code, detail: with_causes(status.message(), status.source()) },
+            code => {
+                let detail = with_causes(status.message(), status.source());
+                // The transport calls it unknown; it is the daemon's TLS, which turned us away.
+                let code = if detail.contains("received fatal alert") { Code::Unavailable } else { code };
+                Self::Transport { code, detail }
+            }
         }
     }
 
