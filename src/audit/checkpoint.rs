@@ -74,7 +74,7 @@ pub fn open(note: &str, key: &VerifierKey) -> Result<Checkpoint, CheckpointError
 
 #[cfg(test)]
 mod tests {
-    use super::super::note::tests::TestSigner;
+    use crate::audit::note::tests::TestSigner;
     use super::*;
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) fn range_hash<S: NodeStore>(store: &S, start: u64, end: u64) -> Resul
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{Overlay, leaf_hash};
+    use crate::audit::merkle::{Overlay, leaf_hash};
     use super::*;
 
     #[test]
