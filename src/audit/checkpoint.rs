@@ -74,8 +74,8 @@ pub fn open(note: &str, key: &VerifierKey) -> Result<Checkpoint, CheckpointError
 
 #[cfg(test)]
 mod tests {
-    use crate::audit::note::tests::TestSigner;
     use super::*;
+    use crate::audit::note::tests::TestSigner;
 
     #[test]
     fn a_checkpoint_opens_as_it_was_signed() {

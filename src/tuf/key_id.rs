@@ -117,8 +117,8 @@ fn form(form: &'static str, object: Value) -> KeyForm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::canonical::{Limits, parse_lenient};
     use super::*;
+    use crate::tuf::canonical::{Limits, parse_lenient};
 
     // Sigstore's key of 2021 (10.root.json of sigstore/root-signing), whose five ids `reference/tuf.md` a4 lists.
     const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzBzVOmHCPojMVLSI364WiiV8NPrD\n\

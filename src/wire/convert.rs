@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_descriptor_names_every_service() {
-        let set = <prost_types::FileDescriptorSet as prost::Message>::decode(super::super::DESCRIPTOR_SET).unwrap();
+        let set = <prost_types::FileDescriptorSet as prost::Message>::decode(crate::wire::DESCRIPTOR_SET).unwrap();
         let services: Vec<_> = set.file.iter().flat_map(|file| &file.service).map(|service| service.name()).collect();
         assert_eq!(services, ["SigningService", "KeyService", "RootService", "AuditService", "AdminService"]);
     }

@@ -49,8 +49,8 @@ pub(super) fn range_hash<S: NodeStore>(store: &S, start: u64, end: u64) -> Resul
 mod tests {
     use std::collections::BTreeMap;
 
-    use crate::audit::merkle::{Overlay, leaf_hash};
     use super::*;
+    use crate::audit::merkle::{Overlay, leaf_hash};
 
     #[test]
     fn leaves_appended_before_any_is_stored_make_the_same_tree() {

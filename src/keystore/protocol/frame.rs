@@ -91,8 +91,8 @@ fn read_exactly(from: &mut impl Read, length: usize) -> Result<Body, FrameError>
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Asked, Request};
     use super::*;
+    use crate::keystore::protocol::{Asked, Request};
 
     fn framed(body: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -70,8 +70,8 @@ fn write_string(text: &str, out: &mut Vec<u8>, style: Style) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Limits, parse_lenient};
     use super::*;
+    use crate::tuf::canonical::{Limits, parse_lenient};
 
     #[test]
     fn only_quote_and_backslash_are_escaped_and_members_are_sorted_by_decoded_key() {

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::{encode, encode_json};
 use super::*;
+use crate::tuf::canonical::{encode, encode_json};
 
 const LIMITS: Limits = Limits::of_bytes(1 << 20);
 
