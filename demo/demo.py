@@ -1,0 +1,486 @@
+#!/usr/bin/env python3
+"""A real TUF repository, signed offline and through sealward, verified by python-tuf's client and by openssl.
+
+Everything that this program says was checked; `--quiet` says only the last line. It needs the built programs (`--bin`)
+and python-tuf, and runs in a temporary directory with a daemon of its own.
+"""
+
+import argparse
+import datetime
+import functools
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from securesystemslib.formats import encode_canonical
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.exceptions import DownloadError
+from tuf.ngclient import Updater
+
+HERE = pathlib.Path(__file__).resolve().parent.parent
+# The work factor of the demo's holders: a real ceremony takes the default, 18.
+WORK_FACTOR = "10"
+DAY = datetime.timedelta(days=1)
+
+CONFIGURATION = """
+version = 1
+
+[ledger]
+directory = "{dir}/ledger"
+
+[log_key]
+unseal = {{ identity = {{ file = "{dir}/identity" }} }}
+
+[log]
+level = "warn"
+
+[[listener]]
+name = "local"
+kind = "unix"
+path = "{dir}/sealward.sock"
+mode = "0600"
+
+[[keystore]]
+name = "softhsm"
+kind = "pkcs11"
+module = "{module}"
+token_label = "sealward"
+pin = {{ file = "{dir}/hsm/pin" }}
+environment = {{ SOFTHSM2_CONF = "{dir}/hsm/softhsm2.conf" }}
+
+[[keystore]]
+name = "files"
+kind = "software"
+directory = "{dir}/keys"
+unseal = {{ identity = {{ file = "{dir}/identity" }} }}
+
+[[repository]]
+name = "demo"
+
+[repository.role.timestamp]
+keystore = "softhsm"
+algorithm = "ecdsa-p256"
+
+[repository.role.snapshot]
+keystore = "files"
+algorithm = "ed25519"
+
+# Targets sign by themselves here, because attended signing is not built yet. A real repository would think twice.
+[repository.role.targets]
+custody = "online"
+keystore = "softhsm"
+algorithm = "rsa-pss-2048"
+
+[[grant]]
+callers = ["unix:{uid}"]
+verbs = ["sign", "explain", "read", "manage-keys", "manage-roots"]
+repositories = ["demo"]
+roles = ["timestamp", "snapshot", "targets"]
+
+[[grant]]
+callers = ["unix:{uid}"]
+verbs = ["audit", "status"]
+"""
+
+
+class Demo:
+    def __init__(self, directory, programs, quiet):
+        self.dir = pathlib.Path(directory)
+        self.programs = pathlib.Path(programs).resolve()
+        self.quiet = quiet
+        self.checks = 0
+        self.daemon = None
+        self.verified = []  # (role, keystore, algorithm, python-tuf, openssl)
+        self.refusals = []  # (attack, what it got)
+        self.repository = self.dir / "repository"
+        (self.repository / "metadata").mkdir(parents=True)
+        (self.repository / "targets").mkdir()
+
+    # --- talk and checks ---
+
+    def say(self, text=""):
+        if not self.quiet:
+            print(text, flush=True)
+
+    def check(self, condition, what):
+        if not condition:
+            raise SystemExit(f"demo: FAILED: {what}")
+        self.checks += 1
+        self.say(f"  ok: {what}")
+
+    # --- programs ---
+
+    def run(self, program, *arguments, code=0, **options):
+        path = self.programs / program
+        command = [str(path if path.exists() else program), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.dir, env=self.environment(), **options)
+        if done.returncode != code:
+            shown = " ".join(command)
+            raise SystemExit(f"demo: FAILED: {shown}\nexit {done.returncode}, not {code}\n{done.stdout}{done.stderr}")
+        self.checks += 1
+        return done
+
+    def environment(self):
+        return {
+            **os.environ,
+            "SEALWARD_SERVER": f"unix:{self.dir}/sealward.sock",
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
+        }
+
+    def sealward(self, *arguments, code=0):
+        return self.run("sealward", *arguments, code=code).stdout
+
+    def json(self, *arguments, code=0):
+        return json.loads(self.sealward("--json", *arguments, code=code))
+
+    # --- the daemon ---
+
+    def set_up(self):
+        self.say("A SoftHSM2 token, a configuration, a ledger and a log key:")
+        self.run(HERE / "softhsm/setup.sh", self.dir / "hsm")
+        module = os.environ.get("SOFTHSM2_MODULE", "/usr/lib/softhsm/libsofthsm2.so")
+        text = CONFIGURATION.format(dir=self.dir, module=module, uid=os.getuid())
+        (self.dir / "sealward.toml").write_text(text)
+        self.run("sealwardd", "config", "check", "--config", "sealward.toml")
+        self.run("sealwardd", "init", "--config", "sealward.toml")
+        self.start()
+        self.check(self.json("status")["state"] == "serving", "the daemon serves")
+
+    def start(self):
+        log = (self.dir / "daemon.log").open("a")
+        command = [str(self.programs / "sealwardd"), "--config", "sealward.toml"]
+        self.daemon = subprocess.Popen(command, cwd=self.dir, stderr=log, stdin=subprocess.DEVNULL)
+        for _ in range(200):
+            if self.daemon.poll() is not None:
+                raise SystemExit(f"demo: FAILED: the daemon ended\n{(self.dir / 'daemon.log').read_text()}")
+            asked = subprocess.run([self.programs / "sealward", "whoami"], capture_output=True, env=self.environment())
+            if asked.returncode == 0:
+                return
+            time.sleep(0.05)
+        raise SystemExit("demo: FAILED: the daemon does not answer")
+
+    def stop(self, how=signal.SIGTERM):
+        if self.daemon and self.daemon.poll() is None:
+            self.daemon.send_signal(how)
+            self.daemon.wait(timeout=30)
+        return self.daemon.returncode
+
+    # --- keys and roots ---
+
+    def make_keys(self):
+        self.say("\nThree keys, made where they stay:")
+        self.keys = {}
+        for role in ("timestamp", "snapshot", "targets"):
+            new = ["--new-repository"] if role == "timestamp" else []
+            key = self.json("key", "generate", "--repository", "demo", "--role", role, *new)["key"]
+            self.keys[role] = key
+            self.export(role, key)
+            self.say(f"  {role}: {key['public_key']['algorithm']} in {key['keystore']}")
+            self.check(key["state"] == "active", f"the first key of {role} is active in an unrooted repository")
+
+    def export(self, name, key):
+        identity = key["public_key"]["key"]
+        (self.dir / f"{name}.tuf.json").write_text(self.sealward("key", "export", identity, "--format", "tuf"))
+        (self.dir / f"{name}.pem").write_text(self.sealward("key", "export", identity, "--format", "pem"))
+
+    def ceremony(self, *arguments, code=0):
+        return self.run("sealward-ceremony", *arguments, code=code).stdout
+
+    def sign_root(self, version, holders):
+        """Proposes were written; two holders sign on media of their own, the coordinator merges."""
+        before = ["--first"] if version == 1 else ["--previous", f"{version - 1}.root.json"]
+        proposal = f"proposal-{version}.json"
+        digest = json.loads(self.ceremony("--json", "review", proposal, *before))["digest"]
+        signatures = []
+        for holder in holders:
+            self.ceremony(
+                "sign", "--state", holder, "--name", holder, "--proposal", proposal, *before,
+                "--digest", digest, "--passphrase-file", f"{holder}.passphrase", "--out", f"{version}.{holder}.sig.json",
+            )
+            signatures.append(f"{version}.{holder}.sig.json")
+        self.ceremony(
+            "merge", "--proposal", proposal, *before, signatures[0], "--out", "short.json", code=77,
+        )
+        self.check(not (self.dir / "short.json").exists(), "one signature of two writes no root")
+        self.ceremony("merge", "--proposal", proposal, *before, *signatures, "--out", f"{version}.root.json")
+        self.check((self.dir / f"{version}.root.json").exists(), f"root {version} is signed by {' and '.join(holders)}")
+
+    def first_root(self):
+        self.say("\nRoot, offline: three holders, two must sign. The daemon never sees these keys:")
+        roots = []
+        for holder in ("alice", "bob", "carol"):
+            secret = self.dir / f"{holder}.passphrase"
+            secret.touch(mode=0o600)
+            secret.write_text(f"{holder} keeps this on paper\n")
+            self.ceremony(
+                "keygen", "--state", holder, "--name", holder, "--algorithm", "ecdsa-p256",
+                "--passphrase-file", secret, "--work-factor", WORK_FACTOR,
+            )
+            roots += ["--root-key", f"{holder}/{holder}.pub.json"]
+        online = []
+        for role in ("timestamp", "snapshot", "targets"):
+            online += ["--key", f"{role}={role}.tuf.json", "--threshold", f"{role}=1"]
+        self.ceremony(
+            "propose", "--first", *roots, "--root-threshold", "2", *online, "--expires-in", "365d",
+            "--out", "proposal-1.json",
+        )
+        self.sign_root(1, ["alice", "bob"])
+        root = Metadata.from_file(str(self.dir / "1.root.json"))
+        root.verify_delegate("root", root)
+        self.check(root.signed.roles["root"].threshold == 2, "python-tuf verifies root 1 by its own threshold of 2")
+        self.verify_root_with_openssl(root)
+        pin = self.run("sha256sum", "1.root.json").stdout.split()[0]
+        self.refused("first root without a pin", "root-pin", "root", "stage", "--repository", "demo", "1.root.json")
+        self.sealward("root", "publish", "--repository", "demo", "--pin", pin, "1.root.json")
+        self.publish("1.root.json", "1.root.json")
+
+    def verify_root_with_openssl(self, root):
+        payload = self.dir / "payload"
+        payload.write_bytes(encode_canonical(root.signed.to_dict()).encode())
+        for key_id, signature in root.signatures.items():
+            (self.dir / "key.pem").write_text(root.signed.keys[key_id].keyval["public"])
+            (self.dir / "signature").write_bytes(bytes.fromhex(signature.signature))
+            self.run("openssl", "dgst", "-sha256", "-verify", "key.pem", "-signature", "signature", payload)
+        self.verified.append(("root (2 of 3)", "age, offline", "ecdsa-p256", "yes", "yes"))
+
+    # --- metadata ---
+
+    def publish(self, source, name):
+        shutil.copy(self.dir / source, self.repository / "metadata" / name)
+
+    def sign(self, role, signed, name, code=0):
+        """Has an unsigned file signed; what comes back is the file to publish."""
+        unsigned = self.dir / f"unsigned-{name}"
+        Metadata(signed).to_file(str(unsigned))
+        text = self.sealward("sign", "--repository", "demo", "--role", role, unsigned, code=code)
+        if code == 0:
+            (self.dir / name).write_text(text)
+        return text
+
+    def expires(self, days=1):
+        return (datetime.datetime.now(datetime.timezone.utc) + days * DAY).replace(microsecond=0)
+
+    def targets(self, version):
+        files = {}
+        for source in ("README.md", "LICENSE-MIT", "Cargo.lock"):
+            target = TargetFile.from_file(source, str(HERE / source), ["sha256"])
+            files[source] = target
+            shutil.copy(HERE / source, self.repository / "targets" / f"{target.hashes['sha256']}.{source}")
+        return Targets(version=version, expires=self.expires(30), targets=files)
+
+    def first_metadata(self):
+        self.say("\nTargets, snapshot and timestamp through the daemon:")
+        self.sign("targets", self.targets(1), "1.targets.json")
+        snapshot = Snapshot(version=1, expires=self.expires(7), meta={"targets.json": MetaFile(1)})
+        self.sign("snapshot", snapshot, "1.snapshot.json")
+        self.sign("timestamp", Timestamp(version=1, expires=self.expires(), snapshot_meta=MetaFile(1)), "timestamp.json")
+        for name in ("1.targets.json", "1.snapshot.json", "timestamp.json"):
+            self.publish(name, name)
+
+    def client(self, name):
+        """A client of python-tuf that trusts root 1, or goes on from what it has."""
+        home = self.dir / name
+        if not home.exists():
+            (home / "targets").mkdir(parents=True)
+        updater = Updater(
+            metadata_dir=str(home), metadata_base_url=f"{self.url}/metadata/", target_dir=str(home / "targets"),
+            target_base_url=f"{self.url}/targets/", bootstrap=(self.dir / "1.root.json").read_bytes(),
+        )
+        updater.refresh()
+        for source in ("README.md", "LICENSE-MIT", "Cargo.lock"):
+            path = updater.download_target(updater.get_targetinfo(source))
+            self.check(pathlib.Path(path).read_bytes() == (HERE / source).read_bytes(), f"{name}: ngclient verified {source}")
+        return updater
+
+    def serve(self):
+        handler = functools.partial(Quiet, directory=str(self.repository))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+
+    def verify_with_openssl(self):
+        self.say("\nThe same signatures, verified by openssl:")
+        for role, name in (("timestamp", "timestamp.json"), ("snapshot", "1.snapshot.json"), ("targets", "1.targets.json")):
+            file = json.loads((self.dir / name).read_text())
+            (self.dir / "payload").write_bytes(encode_canonical(file["signed"]).encode())
+            (self.dir / "signature").write_bytes(bytes.fromhex(file["signatures"][0]["sig"]))
+            key = self.keys[role]
+            algorithm = key["public_key"]["algorithm"]
+            pem = f"{role}.pem"
+            if algorithm == "ed25519":
+                self.run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", pem, "-rawin", "-in", "payload", "-sigfile", "signature")
+            else:
+                pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"] if "rsa" in algorithm else []
+                self.run("openssl", "dgst", "-sha256", "-verify", pem, *pss, "-signature", "signature", "payload")
+            self.check(True, f"{role}: openssl verifies {algorithm}")
+            self.verified.append((role, key["keystore"], algorithm, "yes", "yes"))
+
+    # --- refusals ---
+
+    def refused(self, attack, rule, *arguments):
+        answer = json.loads(self.run("sealward", "--json", *arguments, code=77).stdout)
+        got = answer["error"]["reason"]
+        self.check(got == rule, f"{attack}: denied by {rule}")
+        self.refusals.append((attack, got))
+
+    def refused_payload(self, attack, rule, role, signed, repository="demo"):
+        Metadata(signed).to_file(str(self.dir / "attack.json"))
+        self.refused(attack, rule, "sign", "--repository", repository, "--role", role, "attack.json")
+
+    def attacks(self):
+        self.say("\nWhat a hostile TUF server, or a thief of this caller's identity, gets:")
+        one = {"targets.json": MetaFile(1)}
+        self.sign("snapshot", Snapshot(version=2, expires=self.expires(7), meta=one), "2.snapshot.json")
+        self.refused_payload("rollback", "rollback", "snapshot", Snapshot(version=1, expires=self.expires(7), meta=one))
+        self.refused_payload("equivocation", "equivocation", "snapshot", Snapshot(version=2, expires=self.expires(6), meta=one))
+        self.refused_payload("wrong role", "wrong-role", "timestamp", Snapshot(version=3, expires=self.expires(7), meta=one))
+        self.refused_payload("far expiry", "expiry-too-far", "timestamp", Timestamp(version=2, expires=self.expires(3650), snapshot_meta=MetaFile(2)))
+        self.refused_payload("past expiry", "expired", "timestamp", Timestamp(version=2, expires=self.expires(-1), snapshot_meta=MetaFile(2)))
+        self.refused_payload("jump of a listed version", "listed-step", "timestamp", Timestamp(version=2, expires=self.expires(), snapshot_meta=MetaFile(500)))
+        self.refused_payload("listing what was never released", "listed-unreleased", "timestamp", Timestamp(version=2, expires=self.expires(), snapshot_meta=MetaFile(9)))
+        self.refused_payload("fast-forward", "version-step", "timestamp", Timestamp(version=2**53 - 1, expires=self.expires(), snapshot_meta=MetaFile(2)))
+        root = Metadata.from_file(str(self.dir / "1.root.json")).signed
+        self.refused_payload("root online", "offline-role", "root", root)
+        self.refused_payload("root as another role", "offline-role", "timestamp", root)
+        self.refused_payload("no grant", "no-grant", "timestamp", Timestamp(version=1, expires=self.expires(), snapshot_meta=MetaFile(1)), repository="other")
+
+    # --- rotation ---
+
+    def rotate(self):
+        self.say("\nA new timestamp key: staged, signed for by both keys, published through root 2:")
+        rotated = self.json(
+            "key", "rotate", "--repository", "demo", "--role", "timestamp", "--keystore", "files", "--algorithm", "ed25519",
+        )
+        successor = rotated["key"]
+        self.check(successor["state"] == "pending", "the successor is pending: the root decides")
+        self.export("timestamp-2", successor)
+        old = self.keys["timestamp"]["public_key"]["tuf_key_id"]
+        self.ceremony(
+            "propose", "--previous", "1.root.json", "--key", "timestamp=timestamp-2.tuf.json", "--remove", old,
+            "--expires-in", "365d", "--out", "proposal-2.json",
+        )
+        self.sign_root(2, ["bob", "carol"])
+        self.sealward("root", "stage", "--repository", "demo", "2.root.json")
+        timestamp = Timestamp(version=2, expires=self.expires(), snapshot_meta=MetaFile(2))
+        self.sign("timestamp", timestamp, "timestamp.json")
+        signatures = json.loads((self.dir / "timestamp.json").read_text())["signatures"]
+        self.check(len(signatures) == 2, "while root 2 is staged, one Sign returns a signature of each key")
+        self.publish("2.snapshot.json", "2.snapshot.json")
+        self.publish("timestamp.json", "timestamp.json")
+        self.client("client-that-knows-only-root-1")
+        self.publish("2.root.json", "2.root.json")
+        self.sealward("root", "publish", "--repository", "demo", "2.root.json")
+        updater = self.client("client-that-started-at-root-1")
+        self.check(updater._trusted_set.root.version == 2, "a client that started at root 1 is at root 2")
+        self.client("first-client")
+        states = {key["public_key"]["key"]: key["state"] for key in self.json("key", "list", "--repository", "demo")["keys"]}
+        self.check(states[self.keys["timestamp"]["public_key"]["key"]] == "retired", "the old key is retired")
+        self.check(states[successor["public_key"]["key"]] == "active", "the new key is active")
+        self.verified.append(("timestamp, rotated", successor["keystore"], "ed25519", "yes", "-"))
+        self.keys["timestamp"] = successor
+
+    # --- crash and audit ---
+
+    def crash(self):
+        self.say("\nKilled, started again, asked again:")
+        before = (self.dir / "timestamp.json").read_text()
+        timestamp = Timestamp(version=3, expires=self.expires(), snapshot_meta=MetaFile(2))
+        first = self.sign("timestamp", timestamp, "timestamp.json")
+        self.stop(signal.SIGKILL)
+        self.start()
+        again = self.sign("timestamp", timestamp, "timestamp.json")
+        self.check(first == again and first != before, "after a kill the same request gets the same signature")
+
+    def audit(self):
+        self.say("\nThe audit log, exported and verified without the daemon:")
+        self.sealward("audit", "export", "log")
+        key = (self.dir / "log/verifier-key").read_text().strip()
+        self.check(self.json("status")["verifier_key"] == key, "the export carries the log's verifier key")
+        self.check(self.stop() == 0, "the daemon stops when asked")
+        good = self.sealward("audit", "verify", "log", "--verifier-key", key)
+        self.say(good.rstrip())
+        bundle = next((self.dir / "log/tile/entries").rglob("[0-9]*"))
+        while bundle.is_dir():
+            bundle = next(bundle.iterdir())
+        content = bytearray(bundle.read_bytes())
+        content[len(content) // 2] ^= 1
+        bundle.write_bytes(content)
+        self.run("sealward", "audit", "verify", "log", "--verifier-key", key, code=65)
+        self.check(True, "after one flipped byte it is bad")
+        self.run("sealward", "audit", "verify", "ledger", "--verifier-key", key, code=66)
+        self.check(True, "a copy of the live database is refused with advice")
+
+    def table(self):
+        self.say("\n{:<20} {:<14} {:<14} {:<11} {}".format("ROLE", "KEYSTORE", "ALGORITHM", "PYTHON-TUF", "OPENSSL"))
+        for row in self.verified:
+            self.say("{:<20} {:<14} {:<14} {:<11} {}".format(*row))
+        self.say("\n{:<34} {}".format("ATTACK", "REFUSED BY"))
+        for attack, rule in self.refusals:
+            self.say("{:<34} {}".format(attack, rule))
+
+    # --- `make run`, typed as it stands ---
+
+    def first_light(self):
+        self.say("\nmake run, and what it prints, typed as it stands:")
+        home = self.dir / "run"
+        home.mkdir()
+        environment = {**os.environ, "TMPDIR": str(home)}
+        started = subprocess.run([HERE / "scripts/first-light.sh", self.programs], capture_output=True, text=True, env=environment)
+        try:
+            self.check(started.returncode == 0 and '"signatures"' in started.stdout, "a first signature")
+            typed = [line.strip() for line in started.stdout.splitlines() if line.startswith("  ")]
+            expected = {"timestamp-1.json": 77, "--role snapshot": 77, "explain": 77}
+            for number in range(2, len(typed)):
+                script = "\n".join([*typed[:2], typed[number]])
+                done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=environment)
+                code = next((code for text, code in expected.items() if text in typed[number]), 0)
+                self.check(done.returncode == code, f"{typed[number]} ends with {code}: {done.stderr}")
+        finally:
+            subprocess.run([HERE / "scripts/stop.sh"], capture_output=True, env=environment)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", required=True, help="where the built programs are")
+    parser.add_argument("--quiet", action="store_true", help="say only the last line")
+    parser.add_argument("--with-run", action="store_true", help="check what `make run` prints as well")
+    arguments = parser.parse_args()
+    # Short: a unix socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="sealward-demo-", dir="/tmp") as directory:
+        demo = Demo(directory, arguments.bin, arguments.quiet)
+        try:
+            if arguments.with_run:
+                demo.first_light()
+            demo.set_up()
+            demo.make_keys()
+            demo.first_root()
+            demo.serve()
+            demo.first_metadata()
+            demo.say("\nA client that nobody here wrote:")
+            demo.client("first-client")
+            demo.verify_with_openssl()
+            demo.attacks()
+            demo.rotate()
+            demo.crash()
+            demo.audit()
+            demo.table()
+        finally:
+            demo.stop(signal.SIGKILL) if demo.daemon else None
+        print(f"{'' if arguments.quiet else chr(10)}first-light: ok, {demo.checks} checks")
+
+
+if __name__ == "__main__":
+    main()
