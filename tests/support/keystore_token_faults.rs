@@ -188,7 +188,10 @@ fn a_key_that_was_removed_behind_our_back_is_missing_and_the_others_sign() {
     let store = opened(&world.settings("token")).unwrap();
     let (gone, stays) = (store.generate(Algorithm::EcdsaP256).unwrap(), store.generate(Algorithm::Ed25519).unwrap());
     let listed = world.tool("token", &["--list-objects", "--type", "privkey"]);
-    let id = listed.lines().skip_while(|line| !line.contains("; EC")).find(|line| line.trim().starts_with("ID:"));
+    let id = listed
+        .lines()
+        .skip_while(|line| !line.trim_end().ends_with("; EC"))
+        .find(|line| line.trim().starts_with("ID:"));
     let id = id.unwrap().split_whitespace().last().unwrap();
     world.tool("token", &["--delete-object", "--type", "privkey", "--id", id]);
     eventually("it is missing", || match sign(&store, &gone, b"m") {
