@@ -8,7 +8,7 @@ use sealward::domain::public_key::PublicKey;
 use sealward::domain::signature::{Encoding, Signature};
 
 /// Fails the test unless openssl verifies the signature. (OpenSSL 3.0's command cannot read an empty Ed25519 message.)
-pub fn assert_verifies(directory: &Path, key: &PublicKey, message: &[u8], signature: &Signature) {
+pub(crate) fn assert_verifies(directory: &Path, key: &PublicKey, message: &[u8], signature: &Signature) {
     let algorithm = key.algorithm();
     if algorithm == Algorithm::Ed25519 && message.is_empty() {
         return;

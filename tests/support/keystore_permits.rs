@@ -16,7 +16,7 @@ use sealward::domain::time::Instant;
 use sealward::keystore::{Keystore, KeystoreError};
 
 /// A permit of the law for one signature by this key over these bytes.
-pub fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
+pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
     let repository: RepositoryName = "test/keystore".parse().unwrap();
     let role = Role::Timestamp;
     let policy = RepositoryPolicy {
@@ -61,6 +61,6 @@ pub fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
 }
 
 /// Signs without a desk: nothing is challenged, nothing is verified.
-pub fn sign(store: &dyn Keystore, key: &PublicKey, message: &[u8]) -> Result<Signature, KeystoreError> {
+pub(crate) fn sign(store: &dyn Keystore, key: &PublicKey, message: &[u8]) -> Result<Signature, KeystoreError> {
     store.sign(&permit(key, message).redeem(message).unwrap())
 }

@@ -7,17 +7,17 @@ use sealward::keystore::settings::{Pkcs11Settings, SecretSource};
 use tempfile::TempDir;
 
 /// Where Debian installs the module.
-pub const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 /// Every token's user PIN.
-pub const PIN: &str = "7319-user-pin";
+pub(crate) const PIN: &str = "7319-user-pin";
 
-pub struct SoftHsm {
-    pub directory: TempDir,
+pub(crate) struct SoftHsm {
+    pub(crate) directory: TempDir,
 }
 
 impl SoftHsm {
     /// Without a token yet.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let world = Self { directory };
         std::fs::create_dir(world.tokens()).unwrap();
@@ -31,29 +31,29 @@ impl SoftHsm {
     }
 
     /// With one token of this label.
-    pub fn with_token(label: &str) -> Self {
+    pub(crate) fn with_token(label: &str) -> Self {
         let world = Self::empty();
         world.add_token(label);
         world
     }
 
-    pub fn add_token(&self, label: &str) {
+    pub(crate) fn add_token(&self, label: &str) {
         self.run("softhsm2-util", &["--init-token", "--free", "--label", label, "--so-pin", "12345678", "--pin", PIN]);
     }
 
     /// Runs pkcs11-tool on the token, logged in.
-    pub fn tool(&self, label: &str, arguments: &[&str]) -> String {
+    pub(crate) fn tool(&self, label: &str, arguments: &[&str]) -> String {
         let login = ["--module", MODULE, "--token-label", label, "--login", "--pin", PIN];
         self.run("pkcs11-tool", &[&login[..], arguments].concat())
     }
 
-    pub fn write_pin(&self, pin: &str) {
+    pub(crate) fn write_pin(&self, pin: &str) {
         use std::os::unix::fs::PermissionsExt;
         std::fs::write(self.pin(), format!("{pin}\n")).unwrap();
         std::fs::set_permissions(self.pin(), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    pub fn settings(&self, label: &str) -> Pkcs11Settings {
+    pub(crate) fn settings(&self, label: &str) -> Pkcs11Settings {
         let configuration = self.configuration().to_str().unwrap().to_owned();
         Pkcs11Settings {
             module: MODULE.into(),
@@ -66,7 +66,7 @@ impl SoftHsm {
         }
     }
 
-    pub fn tokens(&self) -> PathBuf {
+    pub(crate) fn tokens(&self) -> PathBuf {
         self.directory.path().join("tokens")
     }
 

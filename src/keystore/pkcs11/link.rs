@@ -96,8 +96,12 @@ impl Link {
         }
         let written = protocol::write(&mut *lock(&self.writer), &Asked { id, request }, body);
         if let Err(error) = written {
-            // The worker cannot act on half a frame, but nobody can send a whole one after it.
-            self.end(format!("the worker takes no requests: {error}"));
+            // Nobody can send a whole frame after half of one. A closed socket means that the worker has ended, and the
+            // reader is about to learn how, which says more than "broken pipe".
+            if !is_closed(&error) {
+                self.end(format!("the worker takes no requests: {error}"));
+            }
+            let _ = answer.recv_timeout(2 * END_PATIENCE);
             return Err(LinkFault::NotSent(self.cause()));
         }
         match answer.recv_timeout(patience) {
@@ -168,17 +172,23 @@ impl Link {
                 Err(error) => break Some(format!("the worker does not keep to the protocol: {error}")),
             }
         };
+        if let Some(fault) = fault {
+            lock(&self.waiting).cause.get_or_insert(fault);
+        }
         let _ = stream.get_ref().shutdown(Shutdown::Both);
         // Taken while the process still exists, so that `end` never kills a stranger with a reused pid.
         let unanswered = lock(&self.waiting).answers.take();
         let status = reap(&mut child);
-        let cause = lock(&self.waiting)
-            .cause
-            .get_or_insert_with(|| fault.unwrap_or_else(|| format!("the worker ended: {status}")))
-            .clone();
+        let ended = || format!("the worker ended: {status}");
+        let cause = lock(&self.waiting).cause.get_or_insert_with(ended).clone();
         drop(unanswered); // wakes those who wait, now that the cause is known
         cause
     }
+}
+
+fn is_closed(error: &FrameError) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error, FrameError::Socket(error) if matches!(error.kind(), BrokenPipe | ConnectionReset))
 }
 
 fn reap(child: &mut Child) -> String {

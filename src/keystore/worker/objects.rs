@@ -193,7 +193,8 @@ mod tests {
             };
             let wrapped = [&[4, u8::try_from(bare.len()).unwrap()], bare].concat();
             assert_eq!(read(bare.to_vec()).unwrap(), read(wrapped.clone()).unwrap());
-            for length in 0..wrapped.len() {
+            // Cut to exactly the bare length it looks bare, and is on the curve or not, as chance has it.
+            for length in (0..wrapped.len()).filter(|length| *length != bare.len()) {
                 assert!(read(wrapped[..length].to_vec()).is_err(), "cut to {length}");
             }
             assert!(read([&wrapped[..], &[0]].concat()).is_err());
