@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a SoftHSM2 token and a sealward configuration that works, in a directory of your own.
+# Makes a SoftHSM2 token, keys in it and a sealward configuration that works, in a directory of your own.
 #
 #   softhsm/setup.sh DIR
 #
@@ -141,14 +141,56 @@ callers = ["unix:$UID_NOW"]
 verbs = ["audit", "status"]
 TOML
 
-cat <<NEXT
+cat <<TOKEN
 token    $LABEL, serial $SERIAL
 PIN      $DIR/pin
+TOKEN
+
+# The keys are made by a daemon that runs only for this, in the token, and never leave it.
+make_keys() {
+    sealwardd init --config "$DIR/sealward.toml" >&2
+    sealwardd --config "$DIR/sealward.toml" >"$DIR/setup.log" 2>&1 &
+    DAEMON=$!
+    trap 'kill "$DAEMON" 2>/dev/null || :' EXIT
+    SEALWARD_SERVER=unix:$DIR/sealward.sock
+    export SEALWARD_SERVER
+    tries=0
+    until sealward whoami >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 100 ] || ! kill -0 "$DAEMON" 2>/dev/null; then
+            cat "$DIR/setup.log" >&2
+            fail 70 'the daemon did not start'
+        fi
+        sleep 0.1
+    done
+    new=--new-repository
+    for role in timestamp snapshot targets; do
+        sealward key generate --repository demo --role $role $new >/dev/null
+        new=
+    done
+    sealward key list --repository demo
+    kill "$DAEMON"
+    wait "$DAEMON" || :
+    trap - EXIT
+}
+
+if command -v sealwardd >/dev/null 2>&1 && command -v sealward >/dev/null 2>&1; then
+    [ -e "$DIR/ledger" ] || make_keys
+    cat <<NEXT
 
 Next:
+  sealwardd --config $DIR/sealward.toml
+and in another terminal:
+  sealward --server unix:$DIR/sealward.sock key list --repository demo
+NEXT
+else
+    cat <<NEXT
+
+sealwardd and sealward are not on the PATH: run this again with them to make the ledger and the keys, or type:
   sealwardd init --config $DIR/sealward.toml
   sealwardd --config $DIR/sealward.toml
 and in another terminal:
   sealward --server unix:$DIR/sealward.sock key generate --repository demo --role timestamp --new-repository
   sealward --server unix:$DIR/sealward.sock key list --repository demo
 NEXT
+fi

@@ -14,6 +14,7 @@ use crate::domain::law::keys::{KeyPlan, KeyRequest, Known, check_unique, plan_ke
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::PublicKey;
+use crate::keystore::Condition;
 use crate::ledger::{Change, CommitError, Expect, Intent, Unit};
 
 /// A key that somebody wants made, as it came through a door. Empty texts mean "as the policy says".
@@ -70,6 +71,10 @@ impl Engine {
         let plan = self.plan(rules, request)?;
         let desk = self.desk(&plan.keystore)?;
         let description = desk.keystore().describe();
+        if let Condition::NotReady { cause, since } = desk.keystore().probe() {
+            let detail = format!("keystore {}: {cause}, since {since}", plan.keystore);
+            return Err(Denial::new(Reason::KeystoreUnavailable, detail));
+        }
         if !description.algorithms.contains(&plan.algorithm) {
             let detail = format!("keystore {} makes no {} keys", plan.keystore, plan.algorithm);
             return Err(Denial::new(Reason::AlgorithmUnsupported, detail));

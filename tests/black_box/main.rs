@@ -4,4 +4,6 @@
 mod support;
 
 mod doors;
+mod examples;
 mod first_light;
+mod roots;

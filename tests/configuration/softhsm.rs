@@ -14,7 +14,8 @@ use sealward::keystore::settings::{KindSettings, SecretSource};
 
 fn setup(directory: &Path) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("softhsm/setup.sh");
-    Command::new("sh").arg(script).arg(directory).output().unwrap()
+    // Without our programs on the PATH: with them it also makes keys (tests/black_box/examples.rs).
+    Command::new("sh").arg(script).arg(directory).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output().unwrap()
 }
 
 /// Whether SoftHSM2 is here. On a developer's machine its absence is told; in CI it is a failure.

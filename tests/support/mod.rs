@@ -14,6 +14,7 @@ use sealward::client::{Client, ClientError, Server, TlsFiles};
 
 pub mod pki;
 mod raw;
+pub mod roots;
 
 /// A daemon with software keys and one unix socket, for [`World::configured`]. The user may do everything.
 pub const SOFTWARE: &str = r#"
@@ -96,12 +97,16 @@ impl World {
     /// A real (not throw-away) daemon over a configuration; `init` was run, and it is started. `{dir}` in the text stands
     /// for the world's directory, `{uid}` for the user.
     pub fn configured(text: &str) -> Self {
-        let mut world = Self::empty();
-        world.configure(text);
-        let init = world.sealwardd(&["init", "--config", world.path("sealward.toml").to_str().unwrap()]);
+        Self::empty().init_and_start(text)
+    }
+
+    /// As [`World::configured`], in a directory that was prepared.
+    pub fn init_and_start(mut self, text: &str) -> Self {
+        self.configure(text);
+        let init = self.sealwardd(&["init", "--config", self.path("sealward.toml").to_str().unwrap()]);
         assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
-        world.start();
-        world
+        self.start();
+        self
     }
 
     /// Writes the configuration.
