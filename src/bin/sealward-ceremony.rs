@@ -1,1 +1,5 @@
-fn main() {}
+//! The offline root: everything is in [`sealward::ceremony`].
+
+fn main() -> std::process::ExitCode {
+    sealward::ceremony::main()
+}

@@ -172,6 +172,11 @@ impl RootFile {
         listed.filter_map(|listed| Some((listed.tuf_key_id.as_str(), listed.key.as_ref()?))).collect()
     }
 
+    /// How many key ids a role lists, with those of keys that sealward cannot read.
+    pub fn listed_key_ids(&self, role: &Role) -> usize {
+        self.signers.get(role).map_or(0, Vec::len)
+    }
+
     fn read(envelope: Envelope, file_digest: Sha256Digest) -> Result<Self, Denial> {
         let signed = envelope.value.as_object().ok_or_else(|| malformed("signed is no object"))?;
         let metadata_type = read_type(signed)?;

@@ -1,0 +1,58 @@
+//! What opens a holder's key, from a file or from the terminal.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use crate::keystore::secret::Secrets;
+use crate::keystore::settings::{SecretSource, UnsealSettings};
+use crate::keystore::software::Unseal;
+
+use super::arguments::Opener;
+use super::error::CeremonyError;
+use super::holder::HolderName;
+
+/// What a new key is to be opened with. At the terminal a passphrase is asked for twice.
+pub(super) fn of_new_key(opener: &Opener, work_factor: u8, name: &HolderName) -> Result<Unseal, CeremonyError> {
+    if let Some(unseal) = from_files(opener, work_factor)? {
+        return Ok(unseal);
+    }
+    let passphrase = ask(&format!("New passphrase for the root key of {name}: "))?;
+    if passphrase.expose_secret().is_empty() {
+        return Err(CeremonyError::Usage("an empty passphrase protects nothing".to_owned()));
+    }
+    if ask("The same again: ")?.expose_secret() != passphrase.expose_secret() {
+        return Err(CeremonyError::Usage("the two passphrases differ; no key was made".to_owned()));
+    }
+    Ok(Unseal::Passphrase { passphrase, work_factor })
+}
+
+/// What opens a key that is there.
+pub(super) fn of_key(opener: &Opener, name: &HolderName) -> Result<Unseal, CeremonyError> {
+    // The work factor of an existing key stands in its file.
+    let unused = super::keygen::WORK_FACTOR;
+    match from_files(opener, unused)? {
+        Some(unseal) => Ok(unseal),
+        None => {
+            let passphrase = ask(&format!("Passphrase for the root key of {name}: "))?;
+            Ok(Unseal::Passphrase { passphrase, work_factor: unused })
+        }
+    }
+}
+
+fn from_files(opener: &Opener, work_factor: u8) -> Result<Option<Unseal>, CeremonyError> {
+    let Opener { passphrase_file, identity } = opener;
+    let settings = match (passphrase_file, identity) {
+        (Some(file), _) => UnsealSettings::Passphrase { source: SecretSource::File(file.clone()), work_factor },
+        (None, Some(file)) => UnsealSettings::Identity(SecretSource::File(file.clone())),
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(Unseal::resolve(&settings, &Secrets::default())?))
+}
+
+fn ask(prompt: &str) -> Result<SecretString, CeremonyError> {
+    let typed = rpassword::prompt_password(prompt).map(Zeroizing::new);
+    let typed = typed.map_err(|error| {
+        CeremonyError::Usage(format!("no terminal to ask at ({error}); give --passphrase-file or --identity"))
+    })?;
+    Ok(SecretString::from(typed.as_str()))
+}
