@@ -311,18 +311,21 @@ class Demo:
         self.say("\nThe same signatures, verified by openssl:")
         for role, name in (("timestamp", "timestamp.json"), ("snapshot", "1.snapshot.json"), ("targets", "1.targets.json")):
             file = json.loads((self.dir / name).read_text())
-            (self.dir / "payload").write_bytes(encode_canonical(file["signed"]).encode())
-            (self.dir / "signature").write_bytes(bytes.fromhex(file["signatures"][0]["sig"]))
             key = self.keys[role]
             algorithm = key["public_key"]["algorithm"]
-            pem = f"{role}.pem"
-            if algorithm == "ed25519":
-                self.run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", pem, "-rawin", "-in", "payload", "-sigfile", "signature")
-            else:
-                pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"] if "rsa" in algorithm else []
-                self.run("openssl", "dgst", "-sha256", "-verify", pem, *pss, "-signature", "signature", "payload")
+            self.openssl(algorithm, f"{role}.pem", file["signed"], file["signatures"][0]["sig"])
             self.check(True, f"{role}: openssl verifies {algorithm}")
             self.verified.append((role, key["keystore"], algorithm, "yes", "yes"))
+
+    def openssl(self, algorithm, pem, signed, signature):
+        (self.dir / "payload").write_bytes(encode_canonical(signed).encode())
+        (self.dir / "signature").write_bytes(bytes.fromhex(signature))
+        if algorithm == "ed25519":
+            how = ["pkeyutl", "-verify", "-pubin", "-inkey", pem, "-rawin", "-in", "payload", "-sigfile", "signature"]
+        else:
+            pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"] if "rsa" in algorithm else []
+            how = ["dgst", "-sha256", "-verify", pem, *pss, "-signature", "signature", "payload"]
+        self.run("openssl", *how)
 
     # --- refusals ---
 
@@ -385,7 +388,10 @@ class Demo:
         states = {key["public_key"]["key"]: key["state"] for key in self.json("key", "list", "--repository", "demo")["keys"]}
         self.check(states[self.keys["timestamp"]["public_key"]["key"]] == "retired", "the old key is retired")
         self.check(states[successor["public_key"]["key"]] == "active", "the new key is active")
-        self.verified.append(("timestamp, rotated", successor["keystore"], "ed25519", "yes", "-"))
+        file = json.loads((self.dir / "timestamp.json").read_text())
+        by_new_key = next(one for one in file["signatures"] if one["keyid"] == successor["public_key"]["tuf_key_id"])
+        self.openssl("ed25519", "timestamp-2.pem", file["signed"], by_new_key["sig"])
+        self.verified.append(("timestamp, rotated", successor["keystore"], "ed25519", "yes", "yes"))
         self.keys["timestamp"] = successor
 
     # --- crash and audit ---

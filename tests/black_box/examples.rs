@@ -89,7 +89,8 @@ fn what_the_readme_says_is_typed() {
             let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
             assert!(makefile.lines().any(|line| line.starts_with(&format!("{target}:"))), "{command}");
         } else {
-            let done = Command::new("sh").args(["-c", command]).current_dir(repository()).env("PATH", &path).output().unwrap();
+            let done =
+                Command::new("sh").args(["-c", command]).current_dir(repository()).env("PATH", &path).output().unwrap();
             assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
         }
         typed += 1;

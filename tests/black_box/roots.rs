@@ -37,12 +37,18 @@ impl Repository {
     }
 
     fn stage(&self, file: &[u8], pin: &str) -> Result<RootState, ClientError> {
-        let request = StageRootRequest { repository: "demo".into(), file: file.to_vec().into(), pin: pin.into(), retire: vec![] };
+        let request =
+            StageRootRequest { repository: "demo".into(), file: file.to_vec().into(), pin: pin.into(), retire: vec![] };
         self.world.with_client(async |client| client.stage_root(request).await.map(|answer| answer.state.unwrap()))
     }
 
     fn publish(&self, file: &[u8], pin: &str) -> Result<RootState, ClientError> {
-        let request = PublishRootRequest { repository: "demo".into(), file: file.to_vec().into(), pin: pin.into(), retire: vec![] };
+        let request = PublishRootRequest {
+            repository: "demo".into(),
+            file: file.to_vec().into(),
+            pin: pin.into(),
+            retire: vec![],
+        };
         self.world.with_client(async |client| client.publish_root(request).await.map(|answer| answer.state.unwrap()))
     }
 
@@ -73,7 +79,12 @@ fn the_first_root_needs_its_pin_its_own_threshold_and_every_active_key() {
     assert_eq!(reason(repository.stage(&good, &pin(b"another"))), "root-pin");
     let short = repository.root(1, &[0]);
     assert_eq!(reason(repository.stage(&short, &pin(&short))), "root-unverified");
-    let without = repository.root_with(1, &[0, 1], &[repository.roles[0].clone(), repository.roles[1].clone(), ("targets", vec![Holder::new().public])], &repository.expires);
+    let without = repository.root_with(
+        1,
+        &[0, 1],
+        &[repository.roles[0].clone(), repository.roles[1].clone(), ("targets", vec![Holder::new().public])],
+        &repository.expires,
+    );
     assert_eq!(reason(repository.stage(&without, &pin(&without))), "root-omits-key");
     for garbage in [&b""[..], b"{}", b"not json", &[0xff; 64]] {
         let refused = reason(repository.publish(garbage, &pin(garbage)));
@@ -109,13 +120,19 @@ fn a_key_rotates_by_staging_dual_signing_and_publishing() {
     let two = repository.root_with(2, &[0, 2], &roles, &repository.expires);
     assert_eq!(reason(repository.publish(&two, "")), "root-not-staged");
     let state = repository.stage(&two, "").unwrap();
-    assert_eq!((repository.state_of(&state, &old), repository.state_of(&state, &new)), ("retiring".into(), "active".into()));
+    assert_eq!(
+        (repository.state_of(&state, &old), repository.state_of(&state, &new)),
+        ("retiring".into(), "active".into())
+    );
     let both = repository.world.sign("demo", "timestamp", &timestamp(3, 1, &expires)).unwrap();
     assert_eq!(both.signatures.len(), 2, "dual-signed while staged");
     assert_eq!((both.trusted_threshold_met, both.staged_threshold_met), (Some(true), Some(true)));
     // The released head may be cosigned by the new key, and replayed by the old one, in one request.
     let state = repository.publish(&two, "").unwrap();
-    assert_eq!((repository.state_of(&state, &old), repository.state_of(&state, &new)), ("retired".into(), "active".into()));
+    assert_eq!(
+        (repository.state_of(&state, &old), repository.state_of(&state, &new)),
+        ("retired".into(), "active".into())
+    );
     let after = repository.world.sign("demo", "timestamp", &timestamp(4, 1, &expires)).unwrap();
     assert_eq!(after.signatures.len(), 1);
     assert_eq!(after.signatures[0].key, new.id().to_string());
@@ -130,9 +147,15 @@ fn a_replaced_staged_root_is_undone() {
     let old = repository.roles[0].1[0].clone();
     let with = [("timestamp", vec![successor.clone()]), repository.roles[1].clone(), repository.roles[2].clone()];
     let state = repository.stage(&repository.root_with(2, &[0, 1], &with, &repository.expires), "").unwrap();
-    assert_eq!((repository.state_of(&state, &old), repository.state_of(&state, &successor)), ("retiring".into(), "active".into()));
+    assert_eq!(
+        (repository.state_of(&state, &old), repository.state_of(&state, &successor)),
+        ("retiring".into(), "active".into())
+    );
     let state = repository.stage(&repository.root(2, &[1, 2]), "").unwrap();
-    assert_eq!((repository.state_of(&state, &old), repository.state_of(&state, &successor)), ("active".into(), "pending".into()));
+    assert_eq!(
+        (repository.state_of(&state, &old), repository.state_of(&state, &successor)),
+        ("active".into(), "pending".into())
+    );
 }
 
 #[test]
@@ -171,7 +194,8 @@ fn a_guard_begins_at_published_metadata_that_verifies_and_only_once() {
         .zip(&keys)
         .map(|(role, key)| (*role, vec![public(key), theirs.public.clone()]))
         .collect();
-    let root = RootPlan { version: 7, root: (&[&repository.holders[0]], 1), roles: &roles, expires: &repository.expires };
+    let root =
+        RootPlan { version: 7, root: (&[&repository.holders[0]], 1), roles: &roles, expires: &repository.expires };
     let file = root.signed_by(&[&repository.holders[0]]);
     let seed = |role: &str, file: &[u8]| {
         let request = SeedGuardRequest { repository: "adopted".into(), role: role.into(), file: file.to_vec().into() };
@@ -182,7 +206,8 @@ fn a_guard_begins_at_published_metadata_that_verifies_and_only_once() {
     };
     let old = published(&targets(18_234, &in_seconds(-1000)), &theirs);
     assert_eq!(reason(seed("targets", &old)), "no-root");
-    let request = PublishRootRequest { repository: "adopted".into(), file: file.clone().into(), pin: pin(&file), retire: vec![] };
+    let request =
+        PublishRootRequest { repository: "adopted".into(), file: file.clone().into(), pin: pin(&file), retire: vec![] };
     world.with_client(async |client| client.publish_root(request).await.map(drop)).unwrap();
     assert_eq!(reason(seed("targets", &published(&targets(99, &expires), &Holder::new()))), "seed-unverified");
     assert_eq!(reason(seed("snapshot", &old)), "seed-unverified");

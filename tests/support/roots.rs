@@ -26,7 +26,10 @@ impl Holder {
 
     /// Its signature under its usual key id.
     pub fn sign(&self, message: &[u8]) -> EnvelopeSignature {
-        EnvelopeSignature { key_id: default_form(&self.public).key_id, signature: self.pair.sign(message).as_ref().to_vec() }
+        EnvelopeSignature {
+            key_id: default_form(&self.public).key_id,
+            signature: self.pair.sign(message).as_ref().to_vec(),
+        }
     }
 }
 
@@ -54,7 +57,8 @@ impl RootPlan<'_> {
                 keys.insert(id.clone(), default_object(public));
                 ids.push(Value::from(id));
             }
-            let role_keys = object([("keyids".to_owned(), Value::Array(ids)), ("threshold".to_owned(), Value::Integer(threshold))]);
+            let role_keys =
+                object([("keyids".to_owned(), Value::Array(ids)), ("threshold".to_owned(), Value::Integer(threshold))]);
             roles.insert(role.to_owned(), role_keys);
         };
         add("root", self.root.0.iter().map(|holder| &holder.public).collect(), self.root.1);
