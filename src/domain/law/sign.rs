@@ -385,12 +385,11 @@ fn lowest_needed(situation: &Situation<'_>) -> Version {
         Role::Snapshot => Role::Timestamp,
         Role::Targets | Role::Delegated(_) => Role::Snapshot,
     };
-    let listed = situation
-        .guards
-        .get(&lister)
-        .and_then(|guard| guard.head.as_ref())
-        .and_then(|head| listed(&head.listing, situation.role))
-        .map_or(1, |entry| entry.version.get());
+    // The listing before the head counts, too: it is what the head would be held against if it were replaced.
+    let listings =
+        situation.guards.get(&lister).and_then(|guard| Some([&guard.head.as_ref()?.listing, &guard.previous_listing]));
+    let entries = listings.into_iter().flatten().filter_map(|listing| listed(listing, situation.role));
+    let listed = entries.map(|entry| entry.version.get()).min().unwrap_or(1);
     let floor = listed.max(own.get().saturating_sub(KEPT_PAIRS));
     Version::new(floor).unwrap_or(own)
 }
