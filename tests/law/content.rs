@@ -56,7 +56,9 @@ fn duplicate_members_floats_exponents_and_minus_zero_are_refused() {
     for bad in ["{\"a\":1,\"a\":1}", "1.0", "1e3", "-0", "01", "+1", "NaN", "[1, 2]", "{\"b\":1,\"a\":1}"] {
         assert_eq!(refusal(with_custom(bad)), Reason::NotCanonical, "{bad}");
     }
-    for good in ["{\"a\":1,\"b\":1}", "0", "-1", "[]", "{}", "null", "true", "9223372036854775807", "-9223372036854775808"] {
+    for good in
+        ["{\"a\":1,\"b\":1}", "0", "-1", "[]", "{}", "null", "true", "9223372036854775807", "-9223372036854775808"]
+    {
         assert!(read(with_custom(good)).is_ok(), "{good}");
     }
     assert_eq!(refusal(with_custom("9223372036854775808")), Reason::NotCanonical, "beyond int64");
@@ -124,7 +126,13 @@ fn a_timestamp_lists_snapshot_and_nothing_else_and_a_snapshot_lists_targets() {
 
 #[test]
 fn an_expiry_is_one_exact_form() {
-    for bad in ["2030-01-01T00:00:00.5Z", "2030-01-01T00:00:00+00:00", "2030-01-01", "20300101T000000Z", "2030-02-30T00:00:00Z"] {
+    for bad in [
+        "2030-01-01T00:00:00.5Z",
+        "2030-01-01T00:00:00+00:00",
+        "2030-01-01",
+        "20300101T000000Z",
+        "2030-02-30T00:00:00Z",
+    ] {
         assert_eq!(refusal(targets(1).replace(&NOW.plus_seconds(DAY).to_string(), bad)), Reason::ExpiryFormat, "{bad}");
     }
     assert!(Reason::ExpiryFormat.advice().contains("fraction"));
@@ -141,7 +149,10 @@ fn an_expiry_is_in_the_future_and_at_most_max_expiry_away() {
     assert!(model.allows("timestamp", &at(1)));
     assert!(model.allows("timestamp", &at(most)));
     assert_eq!(model.refusal("timestamp", &at(most + 1)), Reason::ExpiryTooFar);
-    assert_eq!(model.refusal("timestamp", &expiring(&timestamp(2, 1), Instant::from_unix(253_402_300_799))), Reason::ExpiryTooFar);
+    assert_eq!(
+        model.refusal("timestamp", &expiring(&timestamp(2, 1), Instant::from_unix(253_402_300_799))),
+        Reason::ExpiryTooFar
+    );
 }
 
 #[test]
@@ -203,7 +214,11 @@ fn version_length_and_hash_are_those_of_the_attached_file() {
         let (mut model, payload) = attached(&entry);
         assert_eq!(model.refusal("timestamp", &payload), Reason::SnapshotBytesMismatch, "{what}");
         model.policy.require_snapshot_bytes = false;
-        assert_eq!(model.refusal("timestamp", &payload), Reason::SnapshotBytesMismatch, "{what}: what is shown is checked");
+        assert_eq!(
+            model.refusal("timestamp", &payload),
+            Reason::SnapshotBytesMismatch,
+            "{what}: what is shown is checked"
+        );
     }
 }
 

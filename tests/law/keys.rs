@@ -72,7 +72,9 @@ fn timestamp_and_snapshot_are_a_legal_set_and_its_key_signs_both_under_two_guard
 fn a_set_never_contains_root_and_holds_no_other_pair() {
     assert_eq!(set(&["root"]).unwrap_err().reason, Reason::OfflineRole);
     assert_eq!(set(&["root", "timestamp", "snapshot"]).unwrap_err().reason, Reason::OfflineRole);
-    for bad in [&[][..], &["targets", "snapshot"], &["targets", "timestamp"], &["a", "b"], &["timestamp", "snapshot", "a"]] {
+    for bad in
+        [&[][..], &["targets", "snapshot"], &["targets", "timestamp"], &["a", "b"], &["timestamp", "snapshot", "a"]]
+    {
         assert_eq!(set(bad).unwrap_err().reason, Reason::RoleSet, "{bad:?}");
     }
     assert!(set(&["timestamp", "snapshot"]).is_ok());

@@ -69,7 +69,11 @@ fn the_first_root_is_pinned_by_the_digest_of_its_file() {
     assert_eq!(staged(&model, &first, None).unwrap_err().reason, Reason::RootPin);
     assert_eq!(published(&model, &first, None).unwrap_err().reason, Reason::RootPin);
     let of_signed = Some(first.signed_digest);
-    assert_eq!(staged(&model, &first, of_signed).unwrap_err().reason, Reason::RootPin, "the file's, not the signed part's");
+    assert_eq!(
+        staged(&model, &first, of_signed).unwrap_err().reason,
+        Reason::RootPin,
+        "the file's, not the signed part's"
+    );
     let detail = staged(&model, &first, None).unwrap_err().detail;
     assert!(detail.contains(&first.file_digest.to_string()), "the digest is shown: {detail}");
     assert!(staged(&model, &first, Some(first.file_digest)).is_ok());
@@ -118,7 +122,11 @@ fn pending_keys_and_keys_of_delegated_roles_need_not_be_listed() {
     let first = full(1, &[1]);
     let decision = published(&model, &first, Some(first.file_digest)).unwrap();
     apply(&mut model, decision);
-    assert_eq!(states(&model, &[11, 21]), [KeyState::Pending, KeyState::Active], "a root says nothing about delegations");
+    assert_eq!(
+        states(&model, &[11, 21]),
+        [KeyState::Pending, KeyState::Active],
+        "a root says nothing about delegations"
+    );
 }
 
 #[test]
@@ -204,7 +212,11 @@ fn a_first_root_that_is_staged_may_be_replaced_as_well() {
     assert_eq!(states(&model, &[1, 11]), [KeyState::Active, KeyState::Active]);
     let second = full(1, &[1]);
     with_pin(&mut model, second.clone());
-    assert_eq!(states(&model, &[1, 11]), [KeyState::Active, KeyState::Pending], "it was active by the replaced root only");
+    assert_eq!(
+        states(&model, &[1, 11]),
+        [KeyState::Active, KeyState::Pending],
+        "it was active by the replaced root only"
+    );
     let decision = published(&model, &second, None).unwrap();
     apply(&mut model, decision);
     assert_eq!(states(&model, &[1, 11]), [KeyState::Active, KeyState::Pending]);
@@ -216,11 +228,16 @@ fn a_first_root_that_left_a_key_behind_may_be_replaced_by_one_that_lists_it() {
     model.add(11, "timestamp", KeyState::Pending);
     let leaves_1 = full(1, &[11]);
     let named = [key_id(1)].into();
-    let decision = stage(leaves_1.clone(), Some(leaves_1.file_digest), &named, known(&model, &BTreeSet::new())).unwrap();
+    let decision =
+        stage(leaves_1.clone(), Some(leaves_1.file_digest), &named, known(&model, &BTreeSet::new())).unwrap();
     apply(&mut model, decision);
     assert_eq!(states(&model, &[1, 11]), [KeyState::Retiring, KeyState::Active]);
     let omits = root(1, &[(Role::Timestamp, &[11]), (Role::Snapshot, &[2]), (Role::Targets, &[3, 9])]);
-    assert_eq!(staged(&model, &omits, Some(omits.file_digest)).unwrap_err().reason, Reason::RootOmitsKey, "it is named again");
+    assert_eq!(
+        staged(&model, &omits, Some(omits.file_digest)).unwrap_err().reason,
+        Reason::RootOmitsKey,
+        "it is named again"
+    );
     let lists_1 = full(1, &[1]);
     let decision = staged(&model, &lists_1, Some(lists_1.file_digest)).unwrap();
     apply(&mut model, decision);
@@ -316,7 +333,8 @@ fn a_root_that_lists_a_key_within_reach_for_root_is_refused() {
     let second = full(2, &[1]);
     let denial = stage(second.clone(), None, &BTreeSet::new(), known(&model, &held)).unwrap_err();
     assert_eq!(denial.reason, Reason::RootListsKeyHere, "a keystore holds it");
-    let on_record = root(2, &[(Role::Root, &[1]), (Role::Timestamp, &[1]), (Role::Snapshot, &[2]), (Role::Targets, &[3])]);
+    let on_record =
+        root(2, &[(Role::Root, &[1]), (Role::Timestamp, &[1]), (Role::Snapshot, &[2]), (Role::Targets, &[3])]);
     assert_eq!(staged(&model, &on_record, None).unwrap_err().reason, Reason::RootListsKeyHere, "a record names it");
     stage_in(&mut model, &second);
     let denial = publish(second, None, &BTreeSet::new(), known(&model, &held)).unwrap_err();

@@ -102,6 +102,37 @@ fn a_retiring_key_may_cosign_where_the_active_key_only_repeats() {
     assert_eq!(steps, [(key_id(1), Step::Cosign), (key_id(11), Step::Replay)]);
 }
 
+/// The active key's token may fail after the law said yes: the retiring key's signature must not leave alone.
+#[test]
+fn a_retiring_keys_signature_is_withheld_when_no_active_key_signed() {
+    let model = rotating(&[11]);
+    let decision = model.decide("timestamp", &timestamp(2, 1)).unwrap();
+    let mut only_retiring = [(key_id(1), signature(1))].into();
+    let withheld = decision.withhold(&mut only_retiring);
+    assert!(only_retiring.is_empty());
+    assert_eq!(
+        withheld.iter().map(|(key, denial)| (*key, denial.reason)).collect::<Vec<_>>(),
+        [(key_id(1), Reason::KeyState)]
+    );
+    let mut both = [(key_id(1), signature(1)), (key_id(11), signature(11))].into();
+    assert!(decision.withhold(&mut both).is_empty());
+    assert_eq!(both.len(), 2);
+    let mut only_active = [(key_id(11), signature(11))].into();
+    assert!(decision.withhold(&mut only_active).is_empty());
+    assert_eq!(only_active.len(), 1);
+}
+
+#[test]
+fn a_retiring_keys_signature_leaves_beside_an_active_keys_replay() {
+    let mut model = rotating(&[11]);
+    let decision = model.decide_one("timestamp", &timestamp(2, 1), 11).unwrap();
+    model.carry_out(decision);
+    let decision = model.decide("timestamp", &timestamp(2, 1)).unwrap();
+    let mut cosigned = [(key_id(1), signature(1))].into();
+    assert!(decision.withhold(&mut cosigned).is_empty());
+    assert_eq!(cosigned.len(), 1);
+}
+
 #[test]
 fn a_first_release_by_one_of_two_keys_leaves_the_other_to_cosign() {
     let mut model = rotating(&[1, 11]);

@@ -11,15 +11,17 @@ use sealward::domain::outcome::Reason;
 use sealward::domain::signature::{Encoding, Signature};
 
 use crate::values::{
-    CALLER, DAY, Model, NOW, expiring, key_id, metadata, record, repository, role, root, signature, snapshot, statement,
-    targets, timestamp, version,
+    CALLER, DAY, Model, NOW, expiring, key_id, metadata, record, repository, role, root, signature, snapshot,
+    statement, targets, timestamp, version,
 };
 
 /// The step of each key that is asked, or the rule that refuses it.
 fn steps(model: &Model, name: &str, text: &str) -> BTreeMap<u8, Result<Step, Reason>> {
     let decision = model.decide(name, text).unwrap();
     let number = |key| (1..=50).find(|number| key_id(*number) == key).expect("a key of ours");
-    let step = |(key, step): &(_, Result<Step, _>)| (number(*key), step.clone().map_err(|denial: sealward::domain::outcome::Denial| denial.reason));
+    let step = |(key, step): &(_, Result<Step, _>)| {
+        (number(*key), step.clone().map_err(|denial: sealward::domain::outcome::Denial| denial.reason))
+    };
     decision.judgement().keys.iter().map(step).collect()
 }
 
@@ -128,7 +130,10 @@ fn replay_runs_the_whole_law_except_the_step() {
     assert_eq!(refused(&|model| model.now = NOW.plus_seconds(DAY)), Reason::Expired);
     assert_eq!(refused(&|model| model.limits("timestamp").max_expiry_seconds = DAY - 1), Reason::ExpiryTooFar);
     assert_eq!(refused(&|model| model.limits("timestamp").max_payload_bytes = 10), Reason::PayloadTooLarge);
-    assert_eq!(refused(&|model| model.limits("timestamp").custody = sealward::domain::policy::Custody::Offline), Reason::OfflineRole);
+    assert_eq!(
+        refused(&|model| model.limits("timestamp").custody = sealward::domain::policy::Custody::Offline),
+        Reason::OfflineRole
+    );
     assert_eq!(refused(&|model| model.policy.require_root = true), Reason::NoRoot);
     assert_eq!(refused(&|model| model.policy.require_snapshot_bytes = true), Reason::SnapshotBytesRequired);
     assert_eq!(refused(&|model| model.roots.trusted = Some(root(1, &[(Role::Timestamp, &[9])]))), Reason::KeyNotListed);
@@ -190,7 +195,9 @@ fn a_threshold_is_met_by_distinct_listed_keys_that_signed_the_head() {
 #[test]
 fn judging_without_a_permit_says_the_same_as_deciding() {
     let model = Model::with_first_versions();
-    for (name, text) in [("timestamp", timestamp(2, 1)), ("timestamp", timestamp(1, 1)), ("snapshot", snapshot(2, &[("targets", 1)]))] {
+    for (name, text) in
+        [("timestamp", timestamp(2, 1)), ("timestamp", timestamp(1, 1)), ("snapshot", snapshot(2, &[("targets", 1)]))]
+    {
         let (repository, role, read) = (repository(), role(name), statement(&text));
         let judged = judge(&sealward::domain::law::sign::Situation {
             repository: &repository,

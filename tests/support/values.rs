@@ -113,7 +113,8 @@ pub fn expiring(text: &str, expires: Instant) -> String {
 pub fn root(number: u64, listed: &[(Role, &[u8])]) -> VerifiedRoot {
     let tuf_key_id = |number: &u8| (key_id(*number), format!("tuf-{number}"));
     let keys = |numbers: &[u8]| RoleKeys { threshold: 1, keys: numbers.iter().map(tuf_key_id).collect() };
-    let mut roles: BTreeMap<Role, RoleKeys> = listed.iter().map(|(role, numbers)| (role.clone(), keys(numbers))).collect();
+    let mut roles: BTreeMap<Role, RoleKeys> =
+        listed.iter().map(|(role, numbers)| (role.clone(), keys(numbers))).collect();
     roles.entry(Role::Root).or_insert_with(|| keys(&[100]));
     let digest = Sha256Digest::of(format!("{number} {roles:?}").as_bytes());
     VerifiedRoot {

@@ -79,6 +79,7 @@ pub struct Decision {
     judgement: Judgement,
     permits: Vec<Permit<Online>>,
     replays: BTreeMap<KeyId, Signature>,
+    retiring: BTreeSet<KeyId>,
     guard: Guard,
     next: NextGuard,
 }
@@ -129,7 +130,9 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
         Relation::Same if permits.is_empty() => NextGuard::Replay,
         Relation::Same => NextGuard::Cosign,
     };
-    Ok(Decision { judgement, permits, replays, guard: guard.clone(), next })
+    let retires = |record: &&KeyRecord| record.state == KeyState::Retiring;
+    let retiring = candidates(situation).filter(retires).map(KeyRecord::id).collect();
+    Ok(Decision { judgement, permits, replays, retiring, guard: guard.clone(), next })
 }
 
 impl Decision {
@@ -151,6 +154,17 @@ impl Decision {
     /// The guard that the decision rests on.
     pub fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// Takes the signatures of retiring keys out when no active key's leaves with them, each with its refusal: the law
+    /// allowed both, and then the active key's token may have failed.
+    pub fn withhold(&self, signatures: &mut BTreeMap<KeyId, Signature>) -> Vec<(KeyId, Denial)> {
+        let leaving = signatures.keys().chain(self.replays.keys());
+        if leaving.into_iter().any(|key| !self.retiring.contains(key)) {
+            return Vec::new();
+        }
+        let withheld = std::mem::take(signatures);
+        withheld.into_keys().map(|key| (key, cosigns_only())).collect()
     }
 
     /// The guard after these signatures are released; `None` when nothing changes.
@@ -341,8 +355,7 @@ fn weigh_keys(
     if !active_signs {
         for (id, step) in &mut keys {
             if retiring.contains(id) {
-                let detail = "a retiring key cosigns only what an active key signs in the same request";
-                *step = Err(Denial::new(Reason::KeyState, detail));
+                *step = Err(cosigns_only());
             }
         }
     }
@@ -352,6 +365,10 @@ fn weigh_keys(
     let first = keys.into_iter().find_map(|(_, step)| step.err());
     Err(first
         .unwrap_or_else(|| Denial::new(Reason::NoKeyForRole, format!("{repository} has no active key for {role}"))))
+}
+
+fn cosigns_only() -> Denial {
+    Denial::new(Reason::KeyState, "a retiring key cosigns only what an active key signs in the same request")
 }
 
 fn check_key(situation: &Situation<'_>, record: &KeyRecord) -> Result<(), Denial> {
