@@ -222,6 +222,20 @@ fn version_length_and_hash_are_those_of_the_attached_file() {
     }
 }
 
+/// A wrong sha512 beside a right sha256 would make clients refuse the snapshot that we were shown.
+#[test]
+fn a_hash_that_is_not_checked_is_not_signed_for() {
+    let digest = Sha256Digest::of(FILE);
+    let both = format!(r#""hashes":{{"sha256":"{digest}","sha512":"{digest}{digest}"}},"version":2"#);
+    for entry in [both, format!(r#""hashes":{{"sha512":"{digest}{digest}"}},"version":2"#)] {
+        let (mut model, payload) = attached(&entry);
+        assert_eq!(model.refusal("timestamp", &payload), Reason::SnapshotBytesMismatch);
+        model.attached = None;
+        model.policy.require_snapshot_bytes = false;
+        assert!(model.allows("timestamp", &payload), "without an attached file nothing is claimed");
+    }
+}
+
 #[test]
 fn an_attached_snapshot_is_the_one_that_was_released_here() {
     let (mut model, payload) = attached(r#""version":2"#);
