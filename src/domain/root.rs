@@ -58,6 +58,9 @@ pub struct Roots {
     pub trusted: Option<VerifiedRoot>,
     /// A verified successor that is not yet published.
     pub staged: Option<VerifiedRoot>,
+    /// Keys that were pending until the staged root listed them: pending again when another takes its place.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub activated: BTreeSet<KeyId>,
     /// A verified root of the trusted version with other bytes was shown: the digest of its file. Nothing signs.
     #[serde(default)]
     pub fork: Option<Sha256Digest>,
@@ -68,7 +71,7 @@ pub struct Roots {
 impl Roots {
     /// A repository without any root.
     pub fn unrooted(repository: RepositoryName) -> Self {
-        Self { repository, trusted: None, staged: None, fork: None, revision: 0 }
+        Self { repository, trusted: None, staged: None, activated: BTreeSet::new(), fork: None, revision: 0 }
     }
 
     /// Whether there is neither a trusted nor a staged root.

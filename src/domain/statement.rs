@@ -19,6 +19,9 @@ pub struct ListedFile {
     /// SHA-256 of the file, where given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256Digest>,
+    /// Whether hashes of other algorithms are given, which nobody here computes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_hashes: bool,
 }
 
 /// What a snapshot or timestamp lists, by file name such as `targets.json`. Empty for other types.

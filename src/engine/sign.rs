@@ -314,8 +314,9 @@ impl Engine {
         let mut releases = Vec::new();
         // Which unit an item became; replays and failures become none.
         let mut unit_of: BTreeMap<usize, Option<usize>> = BTreeMap::new();
-        for (allowed, ready, signatures, refusals) in made {
+        for (allowed, ready, mut signatures, mut refusals) in made {
             let index = allowed.index;
+            refusals.extend(allowed.decision.withhold(&mut signatures));
             if allowed.builds_on.iter().any(|earlier| !matches!(unit_of.get(earlier), Some(Some(_)))) {
                 set(results, index, Err(Denial::new(Reason::PredecessorFailed, "an earlier item was not signed")));
                 unit_of.insert(index, None);

@@ -64,10 +64,13 @@ fn snapshot_listing(signed: &Object) -> Result<Listing, Denial> {
 fn listed_file(file: &str, entry: &Value) -> Result<ListedFile, Denial> {
     let in_entry = |denial: Denial| Denial::new(denial.reason, format!("meta, `{}`: {}", shown(file), denial.detail));
     let entry = entry.as_object().ok_or_else(|| in_entry(malformed("no object")))?;
+    let sha256 = hashes(entry).map_err(in_entry)?;
+    let given = entry.get("hashes").and_then(Value::as_object);
     Ok(ListedFile {
         version: read_version(entry, "version").map_err(in_entry)?,
         length: length(entry).map_err(in_entry)?,
-        sha256: hashes(entry).map_err(in_entry)?,
+        sha256,
+        other_hashes: given.is_some_and(|hashes| hashes.iter().any(|(algorithm, _)| algorithm != "sha256")),
     })
 }
 

@@ -56,15 +56,8 @@ pub struct KeyPlan {
 /// Decides about a new key.
 pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, Denial> {
     let KeyRequest { repository, roles, .. } = request;
-    let mut largest_message = 0;
-    let mut keystore = request.keystore.clone();
-    let mut algorithm = request.algorithm;
-    for role in roles.iter() {
-        let limits = role_limits(known.policy, repository, role)?;
-        largest_message = largest_message.max(limits.max_payload_bytes);
-        keystore = keystore.or_else(|| limits.keystore.clone());
-        algorithm = algorithm.or(limits.algorithm);
-    }
+    let limits = roles.iter().map(|role| role_limits(known.policy, repository, role)).collect::<Result<Vec<_>, _>>()?;
+    let largest_message = limits.iter().map(|limits| limits.max_payload_bytes).max().unwrap_or_default();
     let living = known.keys.iter().filter(|key| key.state != KeyState::Destroyed).count();
     if living >= known.policy.max_keys {
         return Err(Denial::new(Reason::KeyLimit, format!("{repository} has {living} keys")));
@@ -77,15 +70,21 @@ pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, D
         let online = known.policy.roles.iter().filter(|(_, limits)| limits.custody == Custody::Online);
         guards.extend(online.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
     }
-    let missing =
-        |what: &str| Denial::new(Reason::Malformed, format!("name the {what}: neither request nor policy does"));
-    Ok(KeyPlan {
-        keystore: keystore.ok_or_else(|| missing("keystore"))?,
-        algorithm: algorithm.ok_or_else(|| missing("algorithm"))?,
-        state: first_state(roles, known),
-        guards,
-        largest_message,
-    })
+    let keystore =
+        choose("keystore", request.keystore.clone(), limits.iter().filter_map(|limits| limits.keystore.clone()))?;
+    let algorithm = choose("algorithm", request.algorithm, limits.iter().filter_map(|limits| limits.algorithm))?;
+    Ok(KeyPlan { keystore, algorithm, state: first_state(roles, known), guards, largest_message })
+}
+
+/// What the request names, else what the roles' policies agree on. Never one of two by chance (I10).
+fn choose<T: PartialEq>(what: &str, named: Option<T>, of_policies: impl Iterator<Item = T>) -> Result<T, Denial> {
+    let malformed = |why: &str| Denial::new(Reason::Malformed, format!("name the {what}: {why}"));
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let mut of_policies = of_policies;
+    let first = of_policies.next().ok_or_else(|| malformed("neither request nor policy does"))?;
+    if of_policies.all(|other| other == first) { Ok(first) } else { Err(malformed("the policies of the roles differ")) }
 }
 
 /// In an unrooted repository a role's first key is active at once; elsewhere a root activates.

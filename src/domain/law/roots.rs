@@ -57,7 +57,7 @@ pub fn stage(
     match &known.roots.trusted {
         None => {
             check_pin(&candidate, pin)?;
-            check_lists_active(&candidate, retire, known.keys)?;
+            check_lists_active(&candidate, retire, known)?;
         }
         Some(trusted) if candidate.version == trusted.version => {
             return Ok(same_version(&candidate, trusted, known.roots));
@@ -71,8 +71,9 @@ pub fn stage(
     if known.roots.staged.as_ref() == Some(&candidate) {
         return Ok(RootDecision::Unchanged);
     }
-    let keys = after_staging(&candidate, known);
-    let roots = Roots { staged: Some(candidate), revision: known.roots.revision + 1, ..known.roots.clone() };
+    let (keys, activated) = after_staging(&candidate, known);
+    let revision = known.roots.revision + 1;
+    let roots = Roots { staged: Some(candidate), activated, revision, ..known.roots.clone() };
     Ok(RootDecision::Accepted { roots, keys })
 }
 
@@ -107,7 +108,13 @@ pub fn publish(
         .map(|key| if key.state == KeyState::Retiring { key.with_state(KeyState::Retired) } else { key.clone() })
         .filter(|key| !known.keys.contains(key))
         .collect();
-    let roots = Roots { trusted: Some(candidate), staged: None, revision: revision + 1, ..known.roots.clone() };
+    let roots = Roots {
+        trusted: Some(candidate),
+        staged: None,
+        activated: BTreeSet::new(),
+        revision: revision + 1,
+        ..known.roots.clone()
+    };
     Ok(RootDecision::Accepted { roots, keys })
 }
 
@@ -163,13 +170,14 @@ fn check_pin(candidate: &VerifiedRoot, pin: Option<Sha256Digest>) -> Result<(), 
     }
 }
 
-fn check_lists_active(candidate: &VerifiedRoot, retire: &BTreeSet<KeyId>, keys: &[KeyRecord]) -> Result<(), Denial> {
-    for key in keys.iter().filter(|key| key.state == KeyState::Active) {
+/// Listed for each of its roles: one that is left out would stop signing without a word.
+fn check_lists_active(candidate: &VerifiedRoot, retire: &BTreeSet<KeyId>, known: Known<'_>) -> Result<(), Denial> {
+    for key in known.keys.iter().filter(|key| state_before_staging(key, known.roots) == KeyState::Active) {
         let id = key.id();
-        let top_level = key.roles.iter().any(|role| !matches!(role, Role::Delegated(_)));
-        if top_level && !is_listed(candidate, key) && !retire.contains(&id) {
-            let roles: Vec<_> = key.roles.iter().map(Role::as_str).collect();
-            return Err(Denial::new(Reason::RootOmitsKey, format!("active key {id} of {}", roles.join(" and "))));
+        let omits = |role: &&Role| !matches!(role, Role::Delegated(_)) && !candidate.lists(role, &id);
+        let omitted: Vec<_> = key.roles.iter().filter(omits).map(Role::as_str).collect();
+        if !omitted.is_empty() && !retire.contains(&id) {
+            return Err(Denial::new(Reason::RootOmitsKey, format!("active key {id} of {}", omitted.join(" and "))));
         }
     }
     Ok(())
@@ -188,30 +196,42 @@ fn check_no_offline_key_here(candidate: &VerifiedRoot, known: Known<'_>) -> Resu
     Ok(())
 }
 
-/// Listed for each of its roles, under the same public key.
+/// Listed for one of its roles at least; for which, the law asks at each signature.
 fn is_listed(root: &VerifiedRoot, key: &KeyRecord) -> bool {
     let id = key.id();
     key.roles.iter().any(|role| root.lists(role, &id))
 }
 
-/// Key states under a staged root. First what a replaced staged root did is undone, then this one is applied.
-fn after_staging(candidate: &VerifiedRoot, known: Known<'_>) -> Vec<KeyRecord> {
-    let trusted = known.roots.trusted.as_ref();
-    let change = |key: &KeyRecord| {
+/// Where a key stood before the root that is staged now: what that one did is undone when another takes its place.
+fn state_before_staging(key: &KeyRecord, roots: &Roots) -> KeyState {
+    match key.state {
+        KeyState::Retiring => KeyState::Active, // nothing but a staged root makes a key retiring
+        KeyState::Active if roots.activated.contains(&key.id()) => KeyState::Pending,
+        state => state,
+    }
+}
+
+/// Key states under a staged root, and the keys that it made active.
+fn after_staging(candidate: &VerifiedRoot, known: Known<'_>) -> (Vec<KeyRecord>, BTreeSet<KeyId>) {
+    let mut changed = Vec::new();
+    let mut activated = BTreeSet::new();
+    for key in known.keys {
         if key.roles.iter().all(|role| matches!(role, Role::Delegated(_))) {
-            return None; // a root says nothing about them
+            continue; // a root says nothing about them
         }
-        let in_trusted = trusted.map_or(key.state == KeyState::Active, |root| is_listed(root, key));
-        let state = match (key.state, is_listed(candidate, key), in_trusted) {
-            (KeyState::Retired | KeyState::Destroyed, _, _) => return None,
-            (_, true, _) => KeyState::Active,
-            (_, false, true) => KeyState::Retiring,
-            (KeyState::Retiring, false, false) => KeyState::Retiring,
-            (_, false, false) => KeyState::Pending,
+        let state = match (state_before_staging(key, known.roots), is_listed(candidate, key)) {
+            (KeyState::Pending, true) => {
+                activated.insert(key.id());
+                KeyState::Active
+            }
+            (KeyState::Active, false) => KeyState::Retiring,
+            (unchanged, _) => unchanged,
         };
-        (state != key.state).then(|| key.with_state(state))
-    };
-    known.keys.iter().filter_map(change).collect()
+        if state != key.state {
+            changed.push(key.with_state(state));
+        }
+    }
+    (changed, activated)
 }
 
 fn merged(keys: &[KeyRecord], changed: &[KeyRecord]) -> Vec<KeyRecord> {

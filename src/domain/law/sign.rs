@@ -82,6 +82,7 @@ pub struct Decision {
     judgement: Judgement,
     permits: Vec<Permit<Online>>,
     replays: BTreeMap<KeyId, Signature>,
+    retiring: BTreeSet<KeyId>,
     guard: Guard,
     next: NextGuard,
 }
@@ -132,7 +133,9 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
         Relation::Same if permits.is_empty() => NextGuard::Replay,
         Relation::Same => NextGuard::Cosign,
     };
-    Ok(Decision { judgement, permits, replays, guard: guard.clone(), next })
+    let retires = |record: &&KeyRecord| record.state == KeyState::Retiring;
+    let retiring = candidates(situation).filter(retires).map(KeyRecord::id).collect();
+    Ok(Decision { judgement, permits, replays, retiring, guard: guard.clone(), next })
 }
 
 impl Decision {
@@ -154,6 +157,17 @@ impl Decision {
     /// The guard that the decision rests on.
     pub fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// Takes the signatures of retiring keys out when no active key's leaves with them, each with its refusal: the law
+    /// allowed both, and then the active key's token may have failed.
+    pub fn withhold(&self, signatures: &mut BTreeMap<KeyId, Signature>) -> Vec<(KeyId, Denial)> {
+        let leaving = signatures.keys().chain(self.replays.keys());
+        if leaving.into_iter().any(|key| !self.retiring.contains(key)) {
+            return Vec::new();
+        }
+        let withheld = std::mem::take(signatures);
+        withheld.into_keys().map(|key| (key, cosigns_only())).collect()
     }
 
     /// The guard after these signatures are released; `None` when nothing changes.
@@ -279,6 +293,9 @@ fn check_snapshot_bytes(situation: &Situation<'_>) -> Result<(), Denial> {
     if entry.sha256.is_some_and(|digest| digest != attached.file_digest) {
         return mismatch(format!("the attached snapshot has digest {}", attached.file_digest));
     }
+    if entry.other_hashes {
+        return mismatch("the timestamp lists hashes other than sha256, which are not checked here".into());
+    }
     let released = situation.guards.get(&Role::Snapshot).map(|guard| guard.released.get(&attached.version));
     match released {
         Some(Some(digest)) if *digest != attached.signed_digest => {
@@ -340,8 +357,7 @@ fn weigh_keys(situation: &Situation<'_>, guard: &Guard, relation: Relation) -> R
     if !active_signs {
         for (id, step) in &mut keys {
             if retiring.contains(id) {
-                let detail = "a retiring key cosigns only what an active key signs in the same request";
-                *step = Err(Denial::new(Reason::KeyState, detail));
+                *step = Err(cosigns_only());
             }
         }
     }
@@ -351,6 +367,10 @@ fn weigh_keys(situation: &Situation<'_>, guard: &Guard, relation: Relation) -> R
     let first = keys.into_iter().find_map(|(_, step)| step.err());
     Err(first
         .unwrap_or_else(|| Denial::new(Reason::NoKeyForRole, format!("{repository} has no active key for {role}"))))
+}
+
+fn cosigns_only() -> Denial {
+    Denial::new(Reason::KeyState, "a retiring key cosigns only what an active key signs in the same request")
 }
 
 fn check_key(situation: &Situation<'_>, record: &KeyRecord) -> Result<(), Denial> {
@@ -384,12 +404,11 @@ fn lowest_needed(situation: &Situation<'_>) -> Version {
         Role::Snapshot => Role::Timestamp,
         Role::Targets | Role::Delegated(_) => Role::Snapshot,
     };
-    let listed = situation
-        .guards
-        .get(&lister)
-        .and_then(|guard| guard.head.as_ref())
-        .and_then(|head| listed(&head.listing, situation.role))
-        .map_or(1, |entry| entry.version.get());
+    // The listing before the head counts, too: it is what the head would be held against if it were replaced.
+    let listings =
+        situation.guards.get(&lister).and_then(|guard| Some([&guard.head.as_ref()?.listing, &guard.previous_listing]));
+    let entries = listings.into_iter().flatten().filter_map(|listing| listed(listing, situation.role));
+    let listed = entries.map(|entry| entry.version.get()).min().unwrap_or(1);
     let floor = listed.max(own.get().saturating_sub(KEPT_PAIRS));
     Version::new(floor).unwrap_or(own)
 }

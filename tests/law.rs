@@ -1,0 +1,22 @@
+//! `law.md`, sentence by sentence, over the pure functions of `domain::law` and values that stand here.
+//!
+//! A test's name is its sentence in short. What only a whole daemon can show (leaves, order, what is durable) is in the
+//! black-box tests and in the crash harness.
+
+#[path = "support/values.rs"]
+mod values;
+
+#[path = "law/content.rs"]
+mod content;
+#[path = "law/keys.rs"]
+mod keys;
+#[path = "law/listing.rs"]
+mod listing;
+#[path = "law/roots.rs"]
+mod roots;
+#[path = "law/rotation.rs"]
+mod rotation;
+#[path = "law/seeding.rs"]
+mod seeding;
+#[path = "law/steps.rs"]
+mod steps;
