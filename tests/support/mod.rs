@@ -248,7 +248,8 @@ pub fn snapshot(version: u64, targets: u64, more: &[(&str, u64)], expires: &str)
     let mut entries: Vec<(&str, u64)> = vec![("targets.json", targets)];
     entries.extend_from_slice(more);
     entries.sort_unstable();
-    let entries: Vec<_> = entries.iter().map(|(file, version)| format!(r#""{file}":{{"version":{version}}}"#)).collect();
+    let entries: Vec<_> =
+        entries.iter().map(|(file, version)| format!(r#""{file}":{{"version":{version}}}"#)).collect();
     format!(
         r#"{{"_type":"snapshot","expires":"{expires}","meta":{{{}}},"spec_version":"1.0.31","version":{version}}}"#,
         entries.join(",")
