@@ -97,6 +97,13 @@ impl Engine {
         }
     }
 
+    /// Counts a peer that a listener turned away because nobody knows who it is.
+    pub fn count_unauthenticated(&self, listener: &str) {
+        let peer = Caller::Anonymous { listener: listener.to_owned() };
+        self.aggregates.add(&peer, "connect", Reason::Unauthenticated.name());
+        self.metrics.count("connect", None, Some(&Denial::new(Reason::Unauthenticated, String::new())));
+    }
+
     /// Counts what is answered from the record.
     pub(super) fn count_replay(&self, call: &Call) {
         self.aggregates.add(&call.caller, "sign", "replay");
@@ -135,19 +142,23 @@ impl Engine {
         }
         let now = self.now();
         let events = counts
-            .into_iter()
+            .iter()
             .map(|((caller, verb, what), count)| {
                 let mut event = Event::new(now, &Caller::Daemon, verb, "aggregate", EventKind::Aggregate);
-                event.caller = caller;
-                event.count = Some(count);
-                event.reason = Some(what.to_owned());
-                let reason = Reason::ALL.iter().find(|reason| reason.name() == what);
+                event.caller.clone_from(caller);
+                event.count = Some(*count);
+                event.reason = Some((*what).to_owned());
+                let reason = Reason::ALL.iter().find(|reason| reason.name() == *what);
                 event.outcome = reason.map_or(Outcome::Succeeded, |reason| reason.outcome());
                 event
             })
             .collect();
         if let Err(error) = self.commit_one(Unit { events, ..Unit::default() }).await {
-            tracing::warn!(%error, "aggregate leaves were not written");
+            tracing::warn!(%error, "aggregate leaves were not written; they are tried again with the next ones");
+            let mut waiting = self.aggregates.0.lock().unwrap_or_else(PoisonError::into_inner);
+            for (key, count) in counts {
+                *waiting.entry(key).or_default() += count;
+            }
         }
     }
 }

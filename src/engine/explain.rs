@@ -56,7 +56,7 @@ impl Engine {
         self.audited(call, "explain", async |scope| {
             self.explained.admit(call.caller.to_string())?;
             let rules = self.rules();
-            let prepared = match prepare(&rules, call, Verb::Explain, item, scope) {
+            let prepared = match prepare(&rules, call, Verb::Explain, item, scope).await {
                 Ok(prepared) => prepared,
                 Err(denial) if denial.reason == Reason::NoGrant || denial.reason == Reason::Malformed => {
                     return Err(denial);

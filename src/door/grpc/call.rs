@@ -27,7 +27,9 @@ impl Door {
         let id = request_id();
         let refused = |denial: &Denial| to_status(denial.reason, &denial.detail, &id);
         let caller = caller(&request).map_err(|error| {
-            tracing::warn!(request = %id, %error, "a peer without an identity");
+            let listener = listener(&request);
+            tracing::warn!(request = %id, listener, %error, "a peer without an identity");
+            self.engine.count_unauthenticated(listener);
             refused(&Denial::new(Reason::Unauthenticated, error.to_string()))
         })?;
         let deadline =
@@ -58,6 +60,13 @@ fn caller<T>(request: &Request<T>) -> Result<crate::domain::caller::Caller, NoId
     }
     let peer = extensions.get::<Peer>().and_then(|peer| peer.unix.clone());
     peer.ok_or_else(|| NoIdentity::Peer("the connection carries no identity".to_owned()))
+}
+
+/// The name of the listener that a request came in through.
+fn listener<T>(request: &Request<T>) -> &str {
+    let extensions = request.extensions();
+    let over_tls = extensions.get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref);
+    over_tls.or_else(|| extensions.get::<Peer>()).map_or("", |peer| &peer.listener)
 }
 
 /// The `grpc-timeout` header (gRPC over HTTP/2, section Requests): at most eight digits and a unit.

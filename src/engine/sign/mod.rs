@@ -1,0 +1,194 @@
+//! Sign and SignBatch: decide, sign, verify, commit, and only then release.
+
+mod decide;
+mod prepare;
+mod release;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant as Monotonic;
+
+use super::audited::Scope;
+use super::{Call, Engine, Rules, Stage};
+use crate::domain::grant::Verb;
+use crate::domain::guard::Step;
+use crate::domain::name::{Sha256Digest, Version};
+use crate::domain::outcome::{Denial, Reason};
+use crate::domain::public_key::KeyId;
+use crate::domain::signature::Encoding;
+
+pub(super) use decide::situation;
+pub(super) use prepare::{Prepared, prepare};
+
+/// How often a decision is made again when what it rests on changed meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// One payload to sign, as it came through a door.
+#[derive(Clone, Debug)]
+pub struct SignItem {
+    /// The repository's name.
+    pub repository: String,
+    /// The role's name.
+    pub role: String,
+    /// One key by its id, or all eligible keys of the role.
+    pub key: Option<String>,
+    /// The canonical bytes of `signed`.
+    pub payload: Arc<[u8]>,
+    /// How ECDSA signatures are to be written.
+    pub encoding: Encoding,
+    /// A TUF key id to return instead of the one that the root lists.
+    pub tuf_key_id: Option<String>,
+    /// For a timestamp: the file of the signed snapshot.
+    pub snapshot_file: Option<Vec<u8>>,
+}
+
+/// What was released for one payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// Per key.
+    pub signatures: Vec<KeySigned>,
+    /// Keys that were asked and did not sign.
+    pub refusals: Vec<(KeyId, Denial)>,
+    /// Whether the head's signatures meet the role's threshold in the trusted root.
+    pub trusted_threshold_met: Option<bool>,
+    /// The same for the staged root.
+    pub staged_threshold_met: Option<bool>,
+    /// The version.
+    pub version: Version,
+    /// The payload's digest.
+    pub digest: Sha256Digest,
+}
+
+/// One released signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySigned {
+    /// The key.
+    pub key: KeyId,
+    /// Under which TUF key id it stands in metadata.
+    pub tuf_key_id: String,
+    /// The bytes, in the encoding asked for.
+    pub signature: Vec<u8>,
+    /// How the payload related to the head.
+    pub step: Step,
+    /// TUF scheme.
+    pub scheme: &'static str,
+}
+
+/// Per item; `None` while it is open.
+type Results = Vec<Option<Result<Signed, Denial>>>;
+
+impl Engine {
+    /// Signs one payload.
+    pub async fn sign(&self, call: &Call, item: SignItem) -> Result<Signed, Denial> {
+        let mut results = self.sign_batch(call, vec![item]).await;
+        results.pop().unwrap_or_else(|| Err(Denial::new(Reason::Internal, "no result")))
+    }
+
+    /// Signs payloads in order, each with an outcome of its own. An earlier one counts as released for later ones.
+    pub async fn sign_batch(&self, call: &Call, items: Vec<SignItem>) -> Vec<Result<Signed, Denial>> {
+        let begun = Monotonic::now();
+        let rules = self.rules();
+        let mut results: Results = Vec::with_capacity(items.len());
+        let mut scopes: Vec<Scope> = Vec::with_capacity(items.len());
+        let mut prepared: Vec<Option<Prepared>> = Vec::with_capacity(items.len());
+        for item in items {
+            let mut scope = Scope::default();
+            let outcome = match self.check_serving() {
+                Ok(()) => prepare(&rules, call, Verb::Sign, item, &mut scope).await,
+                Err(denial) => Err(denial),
+            };
+            let (ready, result) = match outcome {
+                Ok(ready) => (Some(ready), None),
+                Err(denial) => (None, Some(Err(denial))),
+            };
+            prepared.push(ready);
+            results.push(result);
+            scopes.push(scope);
+        }
+        self.metrics.observe(Stage::Decide, begun.elapsed());
+        let names = prepared.iter().flatten().map(|item| (item.repository.clone(), item.role.clone())).collect();
+        match tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names)).await {
+            Ok(_held) => self.attempt_all(call, &rules, &prepared, &mut results).await,
+            Err(_) => {
+                for result in results.iter_mut().filter(|result| result.is_none()) {
+                    *result =
+                        Some(Err(Denial::new(Reason::Deadline, "an earlier request for the same role is in flight")));
+                }
+            }
+        }
+        let mut answers = Vec::with_capacity(results.len());
+        for (result, scope) in results.into_iter().zip(&scopes) {
+            let result = result.unwrap_or_else(|| Err(Denial::new(Reason::Conflict, "the guard kept changing")));
+            let answer = match result {
+                Ok(signed) => Ok(signed),
+                Err(denial) => Err(self.refuse(call, "sign", scope, denial).await),
+            };
+            self.metrics.count("sign", scope.role.as_ref(), answer.as_ref().err());
+            self.metrics.observe(Stage::Total, begun.elapsed());
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// Decides, signs and commits until every item has its result, or the same items conflict again and again.
+    async fn attempt_all(&self, call: &Call, rules: &Rules, prepared: &[Option<Prepared>], results: &mut Results) {
+        let mut idle = 0;
+        let mut before = usize::MAX;
+        // What each item was once built on. If that failed in the end, so does the item; it was not denied.
+        let mut built_on: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        while idle < ATTEMPTS {
+            fail_successors(&built_on, results);
+            let open: Vec<usize> =
+                results.iter().enumerate().filter(|(_, result)| result.is_none()).map(|(i, _)| i).collect();
+            if open.is_empty() {
+                return;
+            }
+            idle = if open.len() < before { 0 } else { idle + 1 };
+            before = open.len();
+            let begun = Monotonic::now();
+            let decided = self.decide(call, rules, prepared, &open, results);
+            self.metrics.observe(Stage::Decide, begun.elapsed());
+            for allowed in &decided.allowed {
+                built_on.entry(allowed.index).or_default().extend(&allowed.builds_on);
+            }
+            let made = self.make(call, prepared, decided.allowed).await;
+            self.commit_and_release(call, made, results).await;
+            for (index, original) in decided.repeats {
+                let copied = match results.get(original) {
+                    Some(Some(Ok(signed))) => as_replay(signed),
+                    Some(Some(Err(denial))) => Err(denial.clone()),
+                    _ => continue,
+                };
+                self.count_replay(call);
+                set(results, index, copied);
+            }
+        }
+    }
+}
+
+fn fail_successors(built_on: &BTreeMap<usize, BTreeSet<usize>>, results: &mut Results) {
+    for (index, earlier) in built_on {
+        let failed = earlier.iter().any(|earlier| matches!(results.get(*earlier), Some(Some(Err(_)))));
+        if failed && matches!(results.get(*index), Some(None)) {
+            set(results, *index, Err(predecessor_failed()));
+        }
+    }
+}
+
+fn predecessor_failed() -> Denial {
+    Denial::new(Reason::PredecessorFailed, "an earlier item that this one builds on was not released")
+}
+
+fn as_replay(signed: &Signed) -> Result<Signed, Denial> {
+    let mut copy = signed.clone();
+    for signature in &mut copy.signatures {
+        signature.step = Step::Replay;
+    }
+    Ok(copy)
+}
+
+fn set(results: &mut Results, index: usize, result: Result<Signed, Denial>) {
+    if let Some(slot) = results.get_mut(index) {
+        *slot = Some(result);
+    }
+}
