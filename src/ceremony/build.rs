@@ -15,7 +15,7 @@ use super::public_key::ListedKey;
 use super::rules::TOP_LEVEL;
 
 /// The version of the TUF specification that a first root names; python-tuf's own.
-const SPEC_VERSION: &str = "1.0.31";
+pub(super) const SPEC_VERSION: &str = "1.0.31";
 
 /// What a root is to say that the one before does not.
 #[derive(Clone, Debug)]

@@ -21,10 +21,15 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Reads both, verifies the chain that leads to the root before, and holds the proposal against it.
+    /// Verifies the chain that leads to the root before, and holds the proposal against it.
+    pub(super) fn of(proposal: Proposal, before: &[PathBuf]) -> Result<Self, CeremonyError> {
+        let previous = read_chain(before)?.pop();
+        Self { proposal, previous }.checked()
+    }
+
+    /// As [`Self::of`], for a proposal in a file.
     pub(super) fn read(proposal: &Path, before: &Before) -> Result<Self, CeremonyError> {
-        let previous = read_chain(&before.previous)?.pop();
-        Self { proposal: read_proposal(proposal)?, previous }.checked()
+        Self::of(read_proposal(proposal)?, &before.previous)
     }
 
     fn checked(self) -> Result<Self, CeremonyError> {

@@ -75,6 +75,9 @@ impl Keygen {
 
 /// Opens the directory of one holder's key.
 pub(super) fn open(directory: &Path, unseal: &software::Unseal) -> Result<Software, CeremonyError> {
+    if !directory.is_dir() {
+        return Err(CeremonyError::input(directory, "the private key is not here: another medium, or a damaged one"));
+    }
     let name = "ceremony".parse().map_err(|error| CeremonyError::Usage(format!("{error}")))?;
     Ok(Software::open(name, directory, unseal)?)
 }

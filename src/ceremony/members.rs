@@ -85,13 +85,6 @@ impl Members {
         }
     }
 
-    pub(super) fn array(&mut self, name: &str) -> Result<Vec<Value>, String> {
-        match self.take(name)? {
-            Value::Array(values) => Ok(values),
-            _ => Err(self.wrong(name, "an array")),
-        }
-    }
-
     /// Nothing is left.
     pub(super) fn end(self) -> Result<(), String> {
         match self.object.iter().next() {

@@ -9,6 +9,7 @@
 mod arguments;
 mod build;
 mod case;
+mod changes;
 mod error;
 mod file;
 mod harden;

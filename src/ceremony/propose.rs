@@ -30,7 +30,7 @@ Examples:
     --root-key alice.pub.json bob.pub.json carol.pub.json --root-threshold 2 \\
     --key targets=targets.pem --key snapshot=snapshot.pem --key timestamp=timestamp.pem
   sealward-ceremony propose --out proposal.json --previous 1.root.json --expires 2030-06-30 \\
-    --remove 5e8b...1c --root-key dave.pub.json")]
+    --remove-key carol.pub.json --root-key dave.pub.json")]
 pub(super) struct Propose {
     /// Where the proposal goes [default: proposal.json in --state]
     #[arg(long, value_name = "FILE")]
@@ -58,11 +58,15 @@ pub(super) struct Propose {
     /// Keys that no role lists any more, by TUF key id or public key
     #[arg(long, value_name = "KEYID", num_args = 1..)]
     remove: Vec<String>,
+    /// The same, by files of their public keys
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    remove_key: Vec<PathBuf>,
 }
 
 impl Propose {
     pub(super) fn run(self, state: Option<&Path>, now: Instant, output: &mut Output) -> Result<(), CeremonyError> {
-        let Self { out, before, expires, expires_in, root_keys, root_threshold, keys, thresholds, remove } = self;
+        let Self { out, before, expires, expires_in, root_keys, root_threshold, keys, thresholds, remove, remove_key } =
+            self;
         let out = named(out, "--out", state, "proposal.json")?;
         let Some(expires) = expires.or(expires_in.map(|days| now.plus_seconds(days * 24 * 60 * 60))) else {
             return Err(CeremonyError::Usage("give --expires or --expires-in".to_owned()));
@@ -74,6 +78,8 @@ impl Propose {
         let add = root_keys.chain(keys).map(|(role, path)| Ok((role, ListedKey::read(&path)?)));
         let add = add.collect::<Result<Vec<_>, CeremonyError>>()?;
         let names = names(&add)?;
+        let removed = remove_key.iter().map(|path| Ok(ListedKey::read(path)?.key.id().to_string()));
+        let remove = remove.into_iter().map(Ok).chain(removed).collect::<Result<Vec<_>, CeremonyError>>()?;
         let thresholds = root_threshold.map(|threshold| (Role::Root, threshold)).into_iter().chain(thresholds);
         let changes = Changes { expires, add, thresholds: thresholds.collect(), remove };
 

@@ -62,7 +62,7 @@ impl ListedKey {
 fn parse(bytes: &[u8]) -> Result<ListedKey, String> {
     if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
         let text = std::str::from_utf8(bytes).map_err(|_| "a PEM text that is not UTF-8".to_owned())?;
-        let key = PublicKey::from_pem(text.trim_start()).map_err(|error| format!("a PEM text: {error}"))?;
+        let key = PublicKey::from_pem(text.trim()).map_err(|error| format!("a PEM text: {error}"))?;
         return Ok(ListedKey::of(key, None));
     }
     let value = members::parse(bytes)?;

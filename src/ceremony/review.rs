@@ -7,16 +7,14 @@ use serde_json::{Value, json};
 
 use crate::domain::name::Sha256Digest;
 use crate::domain::time::Instant;
-use crate::tuf::root::RootFile;
-use crate::tuf::summary::{differences, other_differences};
 
-use super::arguments::{Before, named};
+use super::arguments::named;
 use super::case::{Case, read_proposal};
 use super::error::CeremonyError;
 use super::output::Output;
 use super::proposal::{Previous, Proposal};
-use super::rules;
 use super::tally::Tally;
+use super::{changes, rules};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -37,11 +35,11 @@ impl Review {
         let Self { files, previous } = self;
         let mut files = files.into_iter();
         let path = named(files.next(), "FILE", state, "proposal.json")?;
-        let is_first = previous.is_empty() && read_proposal(&path)?.manifest.previous.is_none();
-        let case = if previous.is_empty() && !is_first {
-            Case { proposal: read_proposal(&path)?, previous: None }
+        let proposal = read_proposal(&path)?;
+        let case = if previous.is_empty() && proposal.manifest.previous.is_some() {
+            Case { proposal, previous: None }
         } else {
-            Case::read(&path, &Before { previous, first: is_first })?
+            Case::of(proposal, &previous)?
         };
         let Case { proposal, previous } = &case;
         let tally = Tally::read(proposal, previous.as_ref(), &files.collect::<Vec<_>>())?;
@@ -121,13 +119,11 @@ fn title(proposal: &Proposal) -> String {
 
 fn changes(case: &Case) -> Vec<String> {
     let Case { proposal, previous } = case;
-    let other = |previous: &RootFile| other_differences(&previous.envelope().value, &proposal.root.envelope().value);
-    let mut lines = differences(previous.as_ref().map(RootFile::root), proposal.root.root());
-    lines.extend(previous.as_ref().map(other).unwrap_or_default());
+    let mut lines = changes::lines(previous.as_ref(), &proposal.root);
     if previous.is_none() && proposal.manifest.previous.is_some() {
         // "first root" would be wrong.
-        lines.remove(0);
-        lines.insert(0, format!("expires {}", proposal.root.root().expires));
+        let expires = format!("expires {}", proposal.root.root().expires);
+        lines.splice(..1, [expires]);
     }
     lines
 }
@@ -153,6 +149,7 @@ fn all_warnings(case: &Case, now: Instant) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::ceremony::testing::{TestKey, root, signed_root};
+    use crate::tuf::root::RootFile;
 
     const NOW: Instant = Instant::from_unix(1_800_000_000);
 

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::domain::time::Instant;
 use crate::tuf::root::RootFile;
-use crate::tuf::summary::{differences, other_differences};
 
 use super::case::read_chain;
+use super::changes;
 use super::error::CeremonyError;
 use super::output::Output;
 use super::rules::{self, TOP_LEVEL};
@@ -51,13 +51,10 @@ fn told(previous: Option<&RootFile>, root: &RootFile, now: Instant) -> Vec<Strin
         format!("  file sha256   {}", read.file_digest),
         format!("  signed sha256 {}", read.signed_digest),
     ];
-    let changes = differences(previous.map(RootFile::root), read);
-    // Version and expiry stand in the first line, for a first root too.
-    lines.extend(changes.into_iter().skip(1).map(|line| format!("  {line}")));
-    if let Some(previous) = previous {
-        let other = other_differences(&previous.envelope().value, &root.envelope().value);
-        lines.extend(other.into_iter().map(|line| format!("  {line}")));
-    }
+    // Version and expiry stand in the first line.
+    let told = |line: &String| !line.starts_with("first root") && !line.starts_with("version ");
+    let changes = changes::lines(previous, root).into_iter().filter(told);
+    lines.extend(changes.map(|line| format!("  {line}")));
     lines.extend(warnings(root, now).into_iter().map(|warning| format!("  WARNING: {warning}")));
     lines
 }

@@ -50,7 +50,7 @@ impl Drop for Peer {
     }
 }
 
-fn environment() -> PathBuf {
+pub(crate) fn environment() -> PathBuf {
     if let Some(path) = std::env::var_os("SEALWARD_TEST_VENV") {
         return PathBuf::from(path);
     }
