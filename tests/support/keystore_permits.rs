@@ -52,7 +52,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         statement: &statement,
         keys: Keys::One(&record),
         guards: &BTreeMap::from([(role.clone(), Guard::seeded_as_zero(first_epoch(&repository, &role)))]),
-        roots: &Roots { repository: repository.clone(), trusted: None, staged: None, fork: None, revision: 0 },
+        roots: &Roots::unrooted(repository.clone()),
         attached_snapshot: None,
         now,
         caller: "a test",
