@@ -1,5 +1,8 @@
 //! The built daemon, its client and its command line, from outside. Names are sentences.
 
+// clippy.toml lets tests unwrap; their helpers are not inside a `#[test]` and need to be let by name.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is shared between tests and nothing is a double: the daemon is the built `sealwardd`, the client the one
 //! that we ship.
-#![allow(dead_code)] // each test crate uses a part
+#![allow(dead_code, unreachable_pub)] // each test crate uses a part, and none is a library
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Prepared, Results};
+use super::{Prepared, Results, predecessor_failed, set};
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::sign::{self as law, Decision, Keys, Situation};
@@ -25,12 +25,22 @@ pub(super) struct Allowed {
     pub(super) builds_on: BTreeSet<usize>,
 }
 
-/// What one pass over the open items came to. Denials are in the results already.
+/// An item that the law denied while earlier items of this attempt counted as released. The denial stands once they are.
+pub(super) struct Held {
+    pub(super) index: usize,
+    pub(super) denial: Denial,
+    /// Those items, by index.
+    pub(super) rests_on: BTreeSet<usize>,
+}
+
+/// What one pass over the open items came to. Denials that rest on nothing tentative are in the results already.
 pub(super) struct Decided {
     /// To be signed.
     pub(super) allowed: Vec<Allowed>,
     /// Items that repeat an earlier one of this pass, with it.
     pub(super) repeats: Vec<(usize, usize)>,
+    /// Denied, if the items that they rest on are released.
+    pub(super) held: Vec<Held>,
 }
 
 impl Engine {
@@ -48,6 +58,7 @@ impl Engine {
         let mut tentative: BTreeMap<(RepositoryName, Role), (Guard, usize)> = BTreeMap::new();
         let mut allowed: Vec<Allowed> = Vec::new();
         let mut repeats = Vec::new();
+        let mut held = Vec::new();
         for &index in open {
             let Some(Some(item)) = prepared.get(index) else { continue };
             if let Some(original) =
@@ -63,6 +74,9 @@ impl Engine {
             if own.is_some_and(same) {
                 continue; // another key over a head that has no signatures yet: the next pass cosigns
             }
+            let earlier: BTreeSet<usize> = roles_read(item)
+                .filter_map(|role| tentative.get(&(item.repository.clone(), role)).map(|(_, index)| *index))
+                .collect();
             let outcome = self.ledger.view(&item.repository).map_err(|error| error.denial()).and_then(|view| {
                 let policy = rules.policy(&item.repository)?;
                 let mut guards = view.guards.clone();
@@ -72,12 +86,8 @@ impl Engine {
                     }
                 }
                 let decision = law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?;
-                let (expects, read) = expectations(item, &decision, &view, &guards);
-                let builds_on = read
-                    .into_iter()
-                    .filter_map(|role| tentative.get(&(item.repository.clone(), role)).map(|(_, index)| *index))
-                    .collect();
-                Ok(Allowed { index, decision, view, expects, builds_on })
+                let expects = expectations(item, &decision, &view, &guards);
+                Ok(Allowed { index, decision, view, expects, builds_on: earlier.clone() })
             });
             match outcome {
                 Ok(item_allowed) => {
@@ -86,14 +96,11 @@ impl Engine {
                     }
                     allowed.push(item_allowed);
                 }
-                Err(denial) => {
-                    if let Some(slot) = results.get_mut(index) {
-                        *slot = Some(Err(denial));
-                    }
-                }
+                Err(denial) if earlier.is_empty() => set(results, index, Err(denial)),
+                Err(denial) => held.push(Held { index, denial, rests_on: earlier }),
             }
         }
-        Decided { allowed, repeats }
+        Decided { allowed, repeats, held }
     }
 }
 
@@ -131,17 +138,29 @@ fn find_key<'a>(keys: &'a [KeyRecord], repository: &RepositoryName, id: KeyId) -
         .ok_or_else(|| Denial::new(Reason::UnknownKey, format!("{repository} has no key {id}")))
 }
 
-/// What must still be so at the commit, and the roles whose guards were read.
-fn expectations(
-    item: &Prepared,
-    decision: &Decision,
-    view: &View,
-    guards: &BTreeMap<Role, Guard>,
-) -> (Vec<Expect>, Vec<Role>) {
-    let mut read = vec![item.role.clone()];
-    read.extend(item.statement.listing().keys().filter_map(|file| Role::from_listed_file(file)));
+/// The roles whose guards a decision reads.
+fn roles_read(item: &Prepared) -> impl Iterator<Item = Role> {
+    let listed = item.statement.listing().keys().filter_map(|file| Role::from_listed_file(file));
+    std::iter::once(item.role.clone()).chain(listed)
+}
+
+/// Denials that rest on earlier items: those were released, are decided again, or failed.
+pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
+    for Held { index, denial, rests_on } in held {
+        let mut earlier = rests_on.iter().map(|earlier| results.get(*earlier).and_then(Option::as_ref));
+        let verdict = match earlier.find(|result| !matches!(result, Some(Ok(_)))) {
+            None => denial,
+            Some(None) => continue,
+            Some(Some(_)) => predecessor_failed(),
+        };
+        set(results, index, Err(verdict));
+    }
+}
+
+/// What must still be so at the commit.
+fn expectations(item: &Prepared, decision: &Decision, view: &View, guards: &BTreeMap<Role, Guard>) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for guard in read.iter().filter_map(|role| guards.get(role)) {
+    for guard in roles_read(item).filter_map(|role| guards.get(&role)) {
         expects.push(Expect::Guard(guard.name.clone(), guard.revision));
     }
     for (id, _) in &decision.judgement().keys {
@@ -149,7 +168,7 @@ fn expectations(
             expects.push(Expect::Key(*id, record.revision));
         }
     }
-    (expects, read)
+    expects
 }
 
 fn is_repeated(prepared: &[Option<Prepared>], other: usize, item: &Prepared) -> bool {

@@ -153,6 +153,7 @@ impl Engine {
             }
             let made = self.make(call, prepared, decided.allowed).await;
             self.commit_and_release(call, made, results).await;
+            decide::settle(decided.held, results);
             for (index, original) in decided.repeats {
                 let copied = match results.get(original) {
                     Some(Some(Ok(signed))) => as_replay(signed),
