@@ -27,7 +27,7 @@ fn each_fault_of_a_payload_has_its_own_name() {
         ("white space", good.replace("\":", "\": "), "not-canonical"),
         (
             "members out of order",
-            good.replacen("{\"_type\":\"timestamp\",", "{", 1).replace('}', "}").replacen(
+            good.replacen("{\"_type\":\"timestamp\",", "{", 1).replacen(
                 "\"version\":4}",
                 "\"version\":4,\"_type\":\"timestamp\"}",
                 1,
