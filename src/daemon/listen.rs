@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,8 +19,9 @@ use crate::config::Configuration;
 use crate::config::settings::{
     ListenerKind, ListenerSettings, SocketGroup, TcpEndpoint, TcpMtlsSettings, UnixEndpoint,
 };
+use crate::domain::caller::Caller;
 use crate::door::grpc::{InFlight, Limits, routes};
-use crate::door::identity::of_unix_peer;
+use crate::door::identity::{NoIdentity, of_unix_peer};
 use crate::door::stream::{Connection, Peer};
 use crate::engine::Engine;
 
@@ -100,7 +101,7 @@ pub(super) fn serve(
         match kind {
             Kind::Unix(listener) => {
                 tracing::info!(listener = %name, address = ?listener.local_addr().ok(), "listening");
-                let incoming = accept_unix(listener, Arc::clone(&name), Arc::clone(&places), stopped.clone());
+                let incoming = accept(listener, Arc::clone(&name), Arc::clone(&places), stopped.clone());
                 let mut builder = builder;
                 let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);
                 tasks.spawn(async move { ended(&name, server.await) });
@@ -109,7 +110,7 @@ pub(super) fn serve(
                 let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
                 tracing::info!(listener = %name, %address, "listening");
                 let mut builder = builder.tls_config(*tls).map_err(|error| failed(error_chain(&error)))?;
-                let incoming = accept_tcp(listener, Arc::clone(&name), Arc::clone(&places), stopped.clone());
+                let incoming = accept(listener, Arc::clone(&name), Arc::clone(&places), stopped.clone());
                 let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);
                 tasks.spawn(async move { ended(&name, server.await) });
             }
@@ -143,63 +144,67 @@ pub(super) async fn until(mut stopped: watch::Receiver<bool>) {
 
 type Incoming<S> = ReceiverStream<std::io::Result<Connection<S>>>;
 
-fn accept_unix(
-    listener: UnixListener,
-    name: Arc<str>,
-    places: Arc<Semaphore>,
-    stopped: watch::Receiver<bool>,
-) -> Incoming<tokio::net::UnixStream> {
-    let (connections, incoming) = mpsc::channel(16);
-    tokio::spawn(async move {
-        let mut stop = std::pin::pin!(until(stopped));
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = &mut stop => return,
-            };
-            match accepted {
-                Ok((stream, _)) => match of_unix_peer(&stream) {
-                    Ok(caller) => {
-                        let peer = Peer { unix: Some(caller), listener: Arc::clone(&name) };
-                        if connections.send(Ok(Connection::new(stream, peer, place))).await.is_err() {
-                            return;
-                        }
-                    }
-                    Err(error) => tracing::warn!(listener = %name, %error, "a peer was turned away"),
-                },
-                Err(error) => pause(&name, &error).await,
-            }
-        }
-    });
-    ReceiverStream::new(incoming)
+/// A listening socket, and what it knows of a peer before TLS.
+trait Accept: Send + Sync + 'static {
+    type Stream: Send + 'static;
+
+    fn next(&self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+
+    /// The caller where the socket tells; `None` where the certificate will.
+    fn identify(stream: &Self::Stream) -> Result<Option<Caller>, NoIdentity>;
 }
 
-fn accept_tcp(
-    listener: TcpListener,
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> std::io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn identify(stream: &UnixStream) -> Result<Option<Caller>, NoIdentity> {
+        of_unix_peer(stream).map(Some)
+    }
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> std::io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // A small answer must not wait for more.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn identify(_: &TcpStream) -> Result<Option<Caller>, NoIdentity> {
+        Ok(None)
+    }
+}
+
+/// Accepts until the end, as many at once as there are places.
+fn accept<L: Accept>(
+    listener: L,
     name: Arc<str>,
     places: Arc<Semaphore>,
     stopped: watch::Receiver<bool>,
-) -> Incoming<tokio::net::TcpStream> {
+) -> Incoming<L::Stream> {
     let (connections, incoming) = mpsc::channel(16);
     tokio::spawn(async move {
         let mut stop = std::pin::pin!(until(stopped));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = listener.next() => accepted,
                 () = &mut stop => return,
             };
-            match accepted {
-                Ok((stream, _)) => {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "TCP_NODELAY");
-                    }
-                    let peer = Peer { unix: None, listener: Arc::clone(&name) };
+            match accepted.map(|stream| L::identify(&stream).map(|unix| (stream, unix))) {
+                Ok(Ok((stream, unix))) => {
+                    let peer = Peer { unix, listener: Arc::clone(&name) };
                     if connections.send(Ok(Connection::new(stream, peer, place))).await.is_err() {
                         return;
                     }
                 }
+                Ok(Err(error)) => tracing::warn!(listener = %name, %error, "a peer was turned away"),
                 Err(error) => pause(&name, &error).await,
             }
         }
