@@ -134,7 +134,7 @@ algorithm = "ecdsa-p256"
 callers = ["unix:$UID_NOW"]
 verbs = ["sign", "explain", "read", "manage-keys", "manage-roots"]
 repositories = ["demo"]
-roles = ["timestamp", "snapshot", "targets"]
+roles = ["root", "timestamp", "snapshot", "targets"]
 
 [[grant]]
 callers = ["unix:$UID_NOW"]

@@ -64,7 +64,10 @@ roles = ["**"]
 }
 
 pub(super) fn run(directory: Option<PathBuf>) -> Result<(), DaemonError> {
-    if std::env::var_os("INVOCATION_ID").is_some() || std::env::var_os("NOTIFY_SOCKET").is_some() {
+    // INVOCATION_ID says nothing: terminals and CI runners that systemd started hand it down.
+    let own_pid = std::process::id().to_string();
+    let is_service = std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|pid| pid == own_pid);
+    if is_service || std::env::var_os("NOTIFY_SOCKET").is_some() {
         return Err(DaemonError::DevRefused("--dev is for a person at a terminal and refuses to run under systemd"));
     }
     let uid = rustix::process::geteuid().as_raw();

@@ -29,6 +29,7 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
     let secrets = open::secrets();
     make_keystores(configuration, &secrets)?;
     let log_key = make_log_key(configuration, &origin, &secrets)?;
+    let origin = log_key.name().to_owned();
     let verifier_key = VerifierKey::of(&LogSigner(log_key))
         .map_err(|error| DaemonError::File { path: configuration.log_key.path.clone(), what: error.to_string() })?
         .to_string();
@@ -54,6 +55,11 @@ fn make_log_key(configuration: &Configuration, origin: &str, secrets: &Secrets) 
     let failed = |error| DaemonError::Keystore { what: "log key".to_owned(), error };
     make_identity(&settings.unseal, secrets)?;
     let unseal = Unseal::resolve(&settings.unseal, secrets).map_err(failed)?;
+    if settings.path.join("log-key.age").exists() {
+        // Left by an `init` that was interrupted: there is no ledger, so no log was begun with it.
+        say(&format!("using the log key that an interrupted init left in {}", settings.path.display()));
+        return NoteKey::load(&settings.path, &unseal).map_err(failed);
+    }
     NoteKey::create(&settings.path, origin, &unseal).map_err(failed)
 }
 

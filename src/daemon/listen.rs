@@ -27,6 +27,8 @@ use crate::engine::Engine;
 
 /// How long a peer may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a request's body may take, before its deadline begins.
+const BODY: Duration = Duration::from_secs(10);
 
 /// A socket that is bound, with its listener's settings.
 pub(super) struct Socket {
@@ -74,13 +76,14 @@ pub(super) fn serve(
 ) -> Result<InFlight, DaemonError> {
     let in_flight = InFlight::default();
     let limits = configuration.limits;
-    let places = Arc::new(Semaphore::new(limits.max_connections));
     let door = Limits {
         message_bytes: limits.max_message_bytes,
         deadline: limits.default_deadline,
         batch_items: limits.batch_items,
     };
     for Socket { settings, kind } in sockets {
+        // Each listener has places of its own: strangers on TCP must not shut out the unix socket.
+        let places = Arc::new(Semaphore::new(limits.max_connections));
         let name: Arc<str> = settings.name.as_str().into();
         let failed = |what: String| DaemonError::Listener { name: settings.name.clone(), what };
         let reflection = tonic_reflection::server::Builder::configure()
@@ -94,6 +97,8 @@ pub(super) fn serve(
         let builder = Server::builder()
             .concurrency_limit_per_connection(limits.requests_per_connection)
             .max_concurrent_streams(streams)
+            // From the first header on, so that a body that never ends is not waited for.
+            .timeout(limits.default_deadline + BODY)
             .http2_max_header_list_size(64 << 10)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)));
@@ -228,11 +233,13 @@ fn bind_unix(path: &Path, mode: u32, group: Option<&SocketGroup>, name: &str) ->
             let what = format!("{} exists and is no socket; it is left alone", path.display());
             return Err(DaemonError::Listener { name: name.to_owned(), what });
         }
-        // A socket that nobody answers on was left by a crash.
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(DaemonError::SocketInUse { at: path.display().to_string() });
+        // A socket that nobody answers on was left by a crash. Any other answer, a refusal of rights say, is somebody's.
+        match std::os::unix::net::UnixStream::connect(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(failed)?;
+            }
+            _ => return Err(DaemonError::SocketInUse { at: path.display().to_string() }),
         }
-        fs::remove_file(path).map_err(failed)?;
     }
     if let Some(parent) = path.parent()
         && !parent.exists()

@@ -11,6 +11,7 @@ use super::{DaemonError, listen, observe, open, telemetry};
 use crate::config::Configuration;
 use crate::door::grpc::InFlight;
 use crate::engine::Engine;
+use crate::ledger::{Condition, LedgerError};
 
 /// How often what has no leaf of its own is written down together.
 const AGGREGATE_EVERY: Duration = Duration::from_secs(60);
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) fn run(configuration: Configuration, dev: bool) -> Result<(), DaemonError> {
     telemetry::begin(configuration.log);
     refuse_mutations(dev)?;
+    tls_1_3_only();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(DaemonError::Runtime)?;
     let served = runtime.block_on(serve(configuration, dev));
     // Threads that wait for a device are not waited for.
@@ -60,7 +62,11 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
     }
     drop(minutes.await);
     engine.write_aggregates().await;
-    Ok(())
+    match engine.ledger().condition() {
+        // The exit code tells, too: a service manager must not start this again by itself.
+        Condition::Fault(cause) => Err(LedgerError::Faulted(cause).into()),
+        Condition::Serving | Condition::DiskFull => Ok(()),
+    }
 }
 
 /// Waits until nothing was in flight for a moment. False when that took too long. A client that merely stays connected
@@ -86,7 +92,11 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
         tokio::select! {
             _ = minute.tick() => engine.write_aggregates().await,
             _ = look.tick() => {
-                engine.list_late_keystores().await;
+                engine.heal().await;
+                tokio::select! {
+                    () = engine.list_late_keystores() => {}
+                    _ = stopped.changed() => return,
+                }
                 observe::update_health(&engine, &health).await;
                 notify(&[sd_notify::NotifyState::Watchdog]);
             }
@@ -115,6 +125,15 @@ async fn wait_for_stop() {
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// tonic's TLS would speak 1.2 as well. It takes this process's provider, and ours has suites of 1.3 only.
+fn tls_1_3_only() {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
+    if provider.install_default().is_err() {
+        tracing::error!("a TLS provider was installed before ours");
     }
 }
 

@@ -50,8 +50,9 @@ const USUAL_LEAVES: usize = 100;
 impl Engine {
     /// A checkpoint over the committed tree. It is durable before it is shown.
     pub async fn get_checkpoint(&self, call: &Call) -> Result<String, Denial> {
-        self.audited(call, "get-checkpoint", async |_| {
+        self.audited(call, "get-checkpoint", async |scope| {
             self.rules().admit_daemon(call, Verb::Audit)?;
+            scope.admit();
             self.check_serving()?;
             let _one_at_a_time = self.checkpointing.lock().await;
             let (ledger, signer) = (Arc::clone(&self.ledger), Arc::clone(&self.note_signer));
@@ -68,8 +69,9 @@ impl Engine {
 
     /// Leaves from an index on.
     pub async fn list_leaves(&self, call: &Call, start: u64, limit: u32) -> Result<Leaves, Denial> {
-        self.audited(call, "list-leaves", async |_| {
+        self.audited(call, "list-leaves", async |scope| {
             self.rules().admit_daemon(call, Verb::Audit)?;
+            scope.admit();
             let limit =
                 if limit == 0 { USUAL_LEAVES } else { usize::try_from(limit).unwrap_or(MOST_LEAVES).min(MOST_LEAVES) };
             let tree_size = self.ledger.tree_size().map_err(|error| error.denial())?;
@@ -81,8 +83,9 @@ impl Engine {
 
     /// Proves that a leaf is in the tree of a size; 0 stands for the committed one.
     pub async fn prove_inclusion(&self, call: &Call, index: u64, tree_size: u64) -> Result<Inclusion, Denial> {
-        self.audited(call, "prove-inclusion", async |_| {
+        self.audited(call, "prove-inclusion", async |scope| {
             self.rules().admit_daemon(call, Verb::Audit)?;
+            scope.admit();
             let size = self.size_asked_for(tree_size)?;
             if index >= size {
                 return Err(Denial::new(
@@ -102,8 +105,9 @@ impl Engine {
 
     /// Proves that the tree of a size extends that of a smaller one; 0 stands for the committed one.
     pub async fn prove_consistency(&self, call: &Call, old_size: u64, new_size: u64) -> Result<Consistency, Denial> {
-        self.audited(call, "prove-consistency", async |_| {
+        self.audited(call, "prove-consistency", async |scope| {
             self.rules().admit_daemon(call, Verb::Audit)?;
+            scope.admit();
             let new_size = self.size_asked_for(new_size)?;
             if old_size == 0 || old_size > new_size {
                 return Err(Denial::new(Reason::Malformed, format!("old_size: 1 to {new_size}")));

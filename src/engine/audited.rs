@@ -17,6 +17,8 @@ use crate::ledger::{CommitError, Committed, Unit};
 /// What a request is about, as far as it was understood. Ends in the leaf of a refusal.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
+    /// Whether a grant let the caller in. Without one no refusal gets a leaf of its own.
+    pub(super) admitted: bool,
     pub(super) repository: Option<RepositoryName>,
     pub(super) role: Option<Role>,
     pub(super) version: Option<Version>,
@@ -26,6 +28,11 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn of(repository: &RepositoryName, role: Option<&Role>) -> Self {
         Self { repository: Some(repository.clone()), role: role.cloned(), ..Self::default() }
+    }
+
+    /// After the grant.
+    pub(super) fn admit(&mut self) {
+        self.admitted = true;
     }
 
     pub(super) fn with(mut self, statement: &Statement) -> Self {
@@ -76,7 +83,7 @@ impl Engine {
             request = %call.request, caller = %call.caller, verb, reason = %denial.reason, detail = %denial.detail.escape_debug(),
             "refused"
         );
-        match leaf_of(denial.reason) {
+        match leaf_of(denial.reason, scope.admitted) {
             LeafOf::None => denial,
             LeafOf::Aggregate => {
                 self.aggregates.add(&call.caller, verb, denial.reason.name());
@@ -173,7 +180,7 @@ enum LeafOf {
 }
 
 /// `law.md` section 7.
-fn leaf_of(reason: Reason) -> LeafOf {
+fn leaf_of(reason: Reason, admitted: bool) -> LeafOf {
     match reason {
         Reason::Unauthenticated | Reason::NoGrant | Reason::Malformed | Reason::OverQuota | Reason::QueueFull => {
             LeafOf::Aggregate
@@ -185,6 +192,7 @@ fn leaf_of(reason: Reason) -> LeafOf {
         | Reason::Conflict
         | Reason::PredecessorFailed
         | Reason::ShuttingDown => LeafOf::None,
+        _ if !admitted => LeafOf::Aggregate,
         _ => LeafOf::Own,
     }
 }

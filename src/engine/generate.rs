@@ -43,11 +43,15 @@ impl Engine {
             for role in &roles {
                 rules.admit_role(call, Verb::ManageKeys, &repository, role)?;
             }
+            if roles.is_empty() {
+                return Err(Denial::new(Reason::Malformed, "roles: name at least one"));
+            }
+            scope.admit();
             let roles = RoleSet::new(roles)?;
             self.check_serving()?;
             let keystore = optional("keystore", &order.keystore)?;
             let algorithm = optional("algorithm", &order.algorithm)?;
-            let _held = self.locks.repository(&repository).await;
+            let _held = self.hold_repository(call, &repository).await?;
             let request = KeyRequest {
                 repository: &repository,
                 roles: &roles,

@@ -28,6 +28,7 @@ impl Engine {
             let repository: RepositoryName = parse("repository", repository)?;
             *scope = Scope::of(&repository, None);
             rules.admit_repository(call, Verb::Read, &repository)?;
+            scope.admit();
             Ok(self.ledger.view(&repository).map_err(|error| error.denial())?.keys.clone())
         })
         .await

@@ -7,7 +7,9 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::domain::name::{RepositoryName, Role};
 
-type Name = (RepositoryName, Role);
+pub(super) type Name = (RepositoryName, Role);
+/// Locks, held until dropped.
+pub(super) type Held = Vec<OwnedMutexGuard<()>>;
 
 /// A lock per guard, and one per repository for what changes its keys and roots (under the name of role root, which has
 /// no guard).
@@ -19,7 +21,7 @@ const IDLE: usize = 1024;
 
 impl Locks {
     /// Waits for all of them, in one order, so that two requests never wait for each other.
-    pub(super) async fn guards(&self, names: BTreeSet<Name>) -> Vec<OwnedMutexGuard<()>> {
+    pub(super) async fn guards(&self, names: BTreeSet<Name>) -> Held {
         let mut held = Vec::with_capacity(names.len());
         for name in names {
             held.push(self.get(name).lock_owned().await);
@@ -28,8 +30,8 @@ impl Locks {
     }
 
     /// Waits for a repository's keys and roots.
-    pub(super) async fn repository(&self, repository: &RepositoryName) -> OwnedMutexGuard<()> {
-        self.get((repository.clone(), Role::Root)).lock_owned().await
+    pub(super) async fn repository(&self, repository: &RepositoryName) -> Held {
+        vec![self.get((repository.clone(), Role::Root)).lock_owned().await]
     }
 
     fn get(&self, name: Name) -> Arc<AsyncMutex<()>> {

@@ -153,6 +153,26 @@ impl Engine {
         self.desks.get(name).ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
     }
 
+    /// Waits for guards, no longer than the caller does.
+    async fn hold_guards(&self, call: &Call, names: BTreeSet<locks::Name>) -> Result<locks::Held, Denial> {
+        let late = || Denial::new(Reason::Deadline, "an earlier request for the same role is in flight");
+        tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names)).await.map_err(|_| late())
+    }
+
+    /// Waits for a repository's keys and roots, no longer than the caller does.
+    async fn hold_repository(&self, call: &Call, repository: &RepositoryName) -> Result<locks::Held, Denial> {
+        let late = || Denial::new(Reason::Deadline, "an earlier request that changes the same repository is in flight");
+        tokio::time::timeout_at(call.deadline.into(), self.locks.repository(repository)).await.map_err(|_| late())
+    }
+
+    /// Tries again after a full disk, so that a daemon whom nobody asks heals as well. The daemon calls it often.
+    pub async fn heal(&self) {
+        if self.ledger.condition() == crate::ledger::Condition::DiskFull {
+            // An empty transaction; whether it went through shows in the condition.
+            drop(self.commit_one(crate::ledger::Unit::default()).await);
+        }
+    }
+
     /// What stands before every verb that signs or changes keys.
     fn check_serving(&self) -> Result<(), Denial> {
         match self.ledger.condition() {

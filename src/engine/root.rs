@@ -73,6 +73,7 @@ impl Engine {
             let repository: RepositoryName = parse("repository", repository)?;
             *scope = Scope::of(&repository, Some(&Role::Root));
             self.rules().admit_repository(call, Verb::Read, &repository)?;
+            scope.admit();
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let trusted = self.file_of(view.roots.trusted.as_ref())?;
             let staged = self.file_of(view.roots.staged.as_ref())?;
@@ -91,12 +92,14 @@ impl Engine {
         let repository: RepositoryName = parse("repository", &upload.repository)?;
         *scope = Scope::of(&repository, Some(&Role::Root));
         let rules = self.rules();
-        let policy = rules.admit_repository(call, Verb::ManageRoots, &repository)?;
+        // A grant for other roles must not reach the root, which decides about all of them.
+        let policy = rules.admit_role(call, Verb::ManageRoots, &repository, &Role::Root)?;
+        scope.admit();
         self.check_serving()?;
         let pin: Option<Sha256Digest> = super::generate::optional("pin", &upload.pin)?;
         let retire = upload.retire.iter().map(|key| parse("retire", key)).collect::<Result<BTreeSet<KeyId>, _>>()?;
         let held = self.list_held(call).await;
-        let _held = self.locks.repository(&repository).await;
+        let _held = self.hold_repository(call, &repository).await?;
         let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
         let candidate = self.verify(&view.roots, &upload.file)?;
         scope.version = Some(candidate.version);

@@ -36,10 +36,11 @@ impl Engine {
             *scope = Scope::of(&repository, Some(&role));
             let rules = self.rules();
             rules.admit_role(call, Verb::ManageKeys, &repository, &role)?;
+            scope.admit();
             self.check_serving()?;
             let keystore: KeystoreChoice = optional("keystore", keystore)?;
             let algorithm: AlgorithmChoice = optional("algorithm", algorithm)?;
-            let _held = self.locks.repository(&repository).await;
+            let _held = self.hold_repository(call, &repository).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let living = |key: &&KeyRecord| {
                 key.roles.contains(&role) && matches!(key.state, KeyState::Active | KeyState::Pending)

@@ -32,8 +32,9 @@ impl Engine {
             *scope = Scope::of(&repository, Some(&role));
             let rules = self.rules();
             let policy = rules.admit_role(call, Verb::ManageRoots, &repository, &role)?;
+            scope.admit();
             self.check_serving()?;
-            let _held = self.locks.guards([(repository.clone(), role.clone())].into()).await;
+            let _held = self.hold_guards(call, [(repository.clone(), role.clone())].into()).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let Some(root) = self.file_of(view.roots.trusted.as_ref())? else {
                 let detail = format!("{repository} has no trusted root to verify the file with");

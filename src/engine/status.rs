@@ -85,8 +85,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 impl Engine {
     /// All of it, for callers with the daemon-wide grant.
     pub async fn status(&self, call: &Call) -> Result<Status, Denial> {
-        self.audited(call, "status", async |_| {
+        self.audited(call, "status", async |scope| {
             self.rules().admit_daemon(call, Verb::Status)?;
+            scope.admit();
             let mut keystores = Vec::new();
             for (name, desk) in &self.desks {
                 keystores.push(self.keystore_status(name, Arc::clone(desk.keystore())).await);

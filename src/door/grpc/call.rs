@@ -36,7 +36,9 @@ impl Door {
             Instant::now() + asked_for(&request).map_or(self.limits.deadline, |wish| wish.min(self.limits.deadline));
         let call = Call { caller, request: id.clone(), deadline };
         let work = verb(self.clone(), call, request.into_inner());
-        let entered = self.in_flight.enter();
+        let Some(entered) = self.in_flight.enter() else {
+            return Err(refused(&Denial::new(Reason::OverQuota, "the daemon serves 1024 requests at once")));
+        };
         let work = tokio::spawn(async move {
             let _entered = entered;
             work.await

@@ -36,6 +36,9 @@ pub(crate) struct Door {
     in_flight: InFlight,
 }
 
+/// Requests that are served at once, over all listeners.
+const MOST_IN_FLIGHT: usize = 1024;
+
 /// How many requests are being served. A stop waits for them, and not for clients that merely stay connected.
 #[derive(Clone, Debug, Default)]
 pub struct InFlight(Arc<AtomicUsize>);
@@ -46,9 +49,13 @@ impl InFlight {
         self.0.load(Ordering::Acquire)
     }
 
-    fn enter(&self) -> Entered {
-        self.0.fetch_add(1, Ordering::AcqRel);
-        Entered(self.clone())
+    /// `None` when too many are being served. A client that hangs up frees its connection at once, and its work not.
+    fn enter(&self) -> Option<Entered> {
+        let entered = (self.0.fetch_add(1, Ordering::AcqRel) < MOST_IN_FLIGHT).then(|| Entered(self.clone()));
+        if entered.is_none() {
+            self.0.fetch_sub(1, Ordering::AcqRel);
+        }
+        entered
     }
 }
 

@@ -160,8 +160,12 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 /// What must still be so at the commit.
 fn expectations(item: &Prepared, decision: &Decision, view: &View, guards: &BTreeMap<Role, Guard>) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for guard in roles_read(item).filter_map(|role| guards.get(&role)) {
-        expects.push(Expect::Guard(guard.name.clone(), guard.revision));
+    for role in roles_read(item) {
+        // That there was no guard was read as well.
+        expects.push(match guards.get(&role) {
+            Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
+            None => Expect::Guard(law::first_epoch(&item.repository, &role), 0),
+        });
     }
     for (id, _) in &decision.judgement().keys {
         if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {

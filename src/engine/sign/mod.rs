@@ -107,12 +107,11 @@ impl Engine {
         }
         self.metrics.observe(Stage::Decide, begun.elapsed());
         let names = prepared.iter().flatten().map(|item| (item.repository.clone(), item.role.clone())).collect();
-        match tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names)).await {
+        match self.hold_guards(call, names).await {
             Ok(_held) => self.attempt_all(call, &rules, &prepared, &mut results).await,
-            Err(_) => {
+            Err(late) => {
                 for result in results.iter_mut().filter(|result| result.is_none()) {
-                    *result =
-                        Some(Err(Denial::new(Reason::Deadline, "an earlier request for the same role is in flight")));
+                    *result = Some(Err(late.clone()));
                 }
             }
         }

@@ -41,6 +41,7 @@ pub(in crate::engine) async fn prepare(
     let role: Role = parse("role", &item.role)?;
     *scope = Scope::of(&repository, Some(&role));
     let policy = rules.admit_role(call, verb, &repository, &role)?;
+    scope.admit();
     let limits = law::role_limits(policy, &repository, &role)?;
     let key = item.key.as_deref().map(|key| parse("key", key)).transpose()?;
     if item.tuf_key_id.is_some() && key.is_none() {
@@ -56,7 +57,7 @@ pub(in crate::engine) async fn prepare(
     let statement = read(Arc::clone(&item.payload), limits.max_payload_bytes).await?;
     *scope = std::mem::take(scope).with(&statement);
     let attached = match item.snapshot_file {
-        Some(file) => Some(tuf::attached::attached_snapshot(&file)?),
+        Some(file) => Some(read_attached(file).await?),
         None => None,
     };
     Ok(Prepared {
@@ -77,4 +78,12 @@ async fn read(payload: Arc<[u8]>, most: usize) -> Result<Statement, Denial> {
     }
     let read = tokio::task::spawn_blocking(move || tuf::metadata::read_signed(&payload, most));
     read.await.unwrap_or_else(|_| Err(Denial::new(Reason::Internal, "reading the payload ended in a panic")))
+}
+
+async fn read_attached(file: Vec<u8>) -> Result<AttachedSnapshot, Denial> {
+    if file.len() <= LONG {
+        return tuf::attached::attached_snapshot(&file);
+    }
+    let read = tokio::task::spawn_blocking(move || tuf::attached::attached_snapshot(&file));
+    read.await.unwrap_or_else(|_| Err(Denial::new(Reason::Internal, "reading the snapshot ended in a panic")))
 }

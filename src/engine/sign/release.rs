@@ -112,8 +112,15 @@ impl Engine {
             match changed {
                 None => {
                     self.count_replay(call);
-                    set(results, index, Ok(answer));
                     unit_of.insert(index, None);
+                    if failures.is_empty() {
+                        set(results, index, Ok(answer));
+                        continue;
+                    }
+                    // Another key's device may have signed: that is told before the replay leaves.
+                    let events = self.events(call, ready, &allowed, &signatures, &failures, &head);
+                    units.push(Unit { events, ..Unit::default() });
+                    releases.push((index, answer));
                 }
                 Some(guard) => {
                     let after = allowed
