@@ -18,7 +18,9 @@ pub enum LedgerError {
     #[error("{} is locked by another process; only one daemon may use a ledger", .0.display())]
     Locked(PathBuf),
     /// It was made by a newer version. Not to be retried with this one.
-    #[error("the ledger has schema {found}, this version knows up to {known}; install the newer sealward again, a ledger is never downgraded")]
+    #[error(
+        "the ledger has schema {found}, this version knows up to {known}; install the newer sealward again, a ledger is never downgraded"
+    )]
     NewerSchema {
         /// In the file.
         found: i64,
@@ -56,7 +58,9 @@ pub enum LedgerError {
         ledger_is_dev: bool,
     },
     /// A write or sync failed earlier. Only `sealwardd recover` lifts it.
-    #[error("a write to this ledger failed earlier ({0}); what the system's cache holds of it cannot be trusted. Run `sealwardd recover`")]
+    #[error(
+        "a write to this ledger failed earlier ({0}); what the system's cache holds of it cannot be trusted. Run `sealwardd recover`"
+    )]
     Faulted(String),
     /// The disk is full. Retry after space was freed.
     #[error("the disk under the ledger is full")]

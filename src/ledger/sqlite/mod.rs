@@ -27,9 +27,7 @@ use crate::domain::guard::GuardName;
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
 use crate::domain::public_key::KeyId;
-use crate::ledger::{
-    CommitError, Condition, Identity, Intent, Ledger, LedgerError, Metrics, OnCommitted, Unit, View,
-};
+use crate::ledger::{CommitError, Condition, Identity, Intent, Ledger, LedgerError, Metrics, OnCommitted, Unit, View};
 
 /// How many repositories are held in memory at most.
 const CACHED_VIEWS: usize = 4096;

@@ -16,8 +16,9 @@ type Result<T> = rusqlite::Result<T>;
 /// A column of JSON. What does not read back is a damaged ledger, and said so by SQLite's own error type.
 fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
     let text: String = row.get(column)?;
-    serde_json::from_str(&text)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error)))
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
 
 pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<String> {
@@ -137,6 +138,8 @@ pub(super) fn leaves(connection: &Connection, start: u64, limit: usize) -> Resul
 
 pub(super) fn newest_checkpoint(connection: &Connection) -> Result<Option<(u64, String)>> {
     connection
-        .query_row("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()
 }

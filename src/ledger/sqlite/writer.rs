@@ -95,7 +95,10 @@ impl Writer {
     }
 
     /// One transaction over the whole group. On an error nothing of it is left.
-    fn transact(&mut self, group: &[(Vec<Unit>, OnCommitted)]) -> rusqlite::Result<(Vec<Results>, Vec<RepositoryName>)> {
+    fn transact(
+        &mut self,
+        group: &[(Vec<Unit>, OnCommitted)],
+    ) -> rusqlite::Result<(Vec<Results>, Vec<RepositoryName>)> {
         let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let mut size = self.shared.tree_size();
         let mut touched = Vec::new();
@@ -126,7 +129,9 @@ impl Writer {
         if let Condition::Fault(cause) = self.shared.condition() {
             return Err(CommitError::Fault(cause));
         }
-        let kept = self.connection.execute("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?1, ?2)", params![size, note]);
+        let kept = self
+            .connection
+            .execute("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?1, ?2)", params![size, note]);
         // Older ones prove nothing that the newest does not.
         let kept = kept.and_then(|_| self.connection.execute("DELETE FROM checkpoints WHERE size < ?1", [size]));
         kept.map(drop).map_err(|error| self.fail(&error))
@@ -221,7 +226,12 @@ fn admit(connection: &Connection, unit: &Unit, earlier: &Results) -> rusqlite::R
     Ok(Ok(()))
 }
 
-fn apply(connection: &Connection, unit: &Unit, size: &mut u64, touched: &mut Vec<RepositoryName>) -> rusqlite::Result<()> {
+fn apply(
+    connection: &Connection,
+    unit: &Unit,
+    size: &mut u64,
+    touched: &mut Vec<RepositoryName>,
+) -> rusqlite::Result<()> {
     for change in &unit.changes {
         apply_change(connection, change, touched)?;
     }
@@ -275,7 +285,12 @@ fn apply_change(connection: &Connection, change: &Change, touched: &mut Vec<Repo
                      VALUES (?1, ?2, ?3, (SELECT coalesce(max(sequence) + 1, 0) FROM keys), ?4)
                      ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, record = excluded.record",
                 )?
-                .execute(params![record.id().to_string(), record.repository.as_str(), record.revision, rows::encode(record)?])?;
+                .execute(params![
+                    record.id().to_string(),
+                    record.repository.as_str(),
+                    record.revision,
+                    rows::encode(record)?
+                ])?;
             touched.push(record.repository.clone());
         }
         Change::Roots(roots) => {
@@ -289,7 +304,9 @@ fn apply_change(connection: &Connection, change: &Change, touched: &mut Vec<Repo
         }
         Change::RootFile { repository, version, digest, file } => {
             connection
-                .prepare_cached("INSERT OR IGNORE INTO root_files (digest, repository, version, file) VALUES (?1, ?2, ?3, ?4)")?
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO root_files (digest, repository, version, file) VALUES (?1, ?2, ?3, ?4)",
+                )?
                 .execute(params![digest.to_string(), repository.as_str(), version.get(), file])?;
         }
         Change::IntentBegins(intent) => {
