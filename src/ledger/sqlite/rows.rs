@@ -121,6 +121,7 @@ pub(super) fn tree_size(connection: &Connection) -> Result<u64> {
 }
 
 pub(super) fn node(connection: &Connection, level: u8, index: u64) -> Result<Option<Hash>> {
+    let Ok(index) = i64::try_from(index) else { return Ok(None) }; // no tree is that large
     connection
         .prepare_cached("SELECT hash FROM nodes WHERE level = ?1 AND place = ?2")?
         .query_row(params![level, index], |row| row.get::<_, [u8; 32]>(0))

@@ -1,7 +1,7 @@
 //! The one thread that writes. Everyone who waits shares one transaction and one fsync.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -51,10 +51,7 @@ impl Writer {
                     Message::Stop => stop = true,
                 }
                 if group.len() < LARGEST_GROUP && !stop {
-                    next = match self.inbox.try_recv() {
-                        Ok(message) => Some(message),
-                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-                    };
+                    next = self.inbox.try_recv().ok();
                 }
             }
             if !group.is_empty() {
