@@ -9,6 +9,7 @@ use crate::domain::key::KeyRecord;
 use crate::domain::name::RepositoryName;
 use crate::domain::public_key::KeyId;
 use crate::domain::root::Roots;
+use crate::domain::time::Instant;
 use crate::ledger::{Identity, Intent, View, newest_epochs};
 
 type Result<T> = rusqlite::Result<T>;
@@ -29,14 +30,22 @@ pub(super) fn identity(connection: &Connection) -> Result<Identity> {
     let get = |name: &str| -> Result<String> {
         connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
     };
-    let created: i64 = get("created")?.parse().unwrap_or_default();
+    let (dev, created) = (get("dev")?, get("created")?);
     Ok(Identity {
         id: get("id")?,
-        dev: get("dev")? == "yes",
+        dev: match dev.as_str() {
+            "yes" => true,
+            "no" => false,
+            _ => return Err(misread("dev is neither yes nor no")),
+        },
         origin: get("origin")?,
         verifier_key: get("verifier_key")?,
-        created: crate::domain::time::Instant::from_unix(created),
+        created: Instant::from_unix(created.parse().map_err(|_| misread("created is no number"))?),
     })
+}
+
+fn misread(what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, what.into())
 }
 
 pub(super) fn put_identity(connection: &Connection, identity: &Identity) -> Result<()> {
