@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test crate uses a part
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use sealward::domain::algorithm::Algorithm;
@@ -42,8 +43,12 @@ pub fn version(number: u64) -> Version {
 
 /// The same key for the same number, always.
 pub fn public_key(number: u8) -> PublicKey {
-    let pair = Ed25519KeyPair::from_seed_unchecked(&[number; 32]).unwrap();
-    PublicKey::from_ed25519(pair.public_key().as_ref()).unwrap()
+    static KEYS: OnceLock<Vec<PublicKey>> = OnceLock::new();
+    let make = |number| {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[number; 32]).unwrap();
+        PublicKey::from_ed25519(pair.public_key().as_ref()).unwrap()
+    };
+    KEYS.get_or_init(|| (0..=u8::MAX).map(make).collect())[usize::from(number)].clone()
 }
 
 /// The handle of [`public_key`].

@@ -50,12 +50,19 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     if found > SCHEMA {
         return Err(LedgerError::NewerSchema { found, known: SCHEMA });
     }
+    if found != SCHEMA {
+        let what = format!("it has schema {found}, which no version of sealward ever wrote");
+        return Err(LedgerError::Corrupt { path: path.to_owned(), what });
+    }
     Ok(connection)
 }
 
 /// SQLite's word as ours.
 pub(super) fn explain(path: &Path, error: rusqlite::Error) -> LedgerError {
     let path = path.to_owned();
+    if is_misread(&error) {
+        return LedgerError::Corrupt { path, what: error.to_string() };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => LedgerError::DiskFull,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
@@ -66,5 +73,21 @@ pub(super) fn explain(path: &Path, error: rusqlite::Error) -> LedgerError {
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerError::Locked(path),
         _ => LedgerError::Database(error.to_string()),
+    }
+}
+
+/// What is there is not what we wrote: a value of another type or form, a row or a table that is missing.
+fn is_misread(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    match error {
+        Error::FromSqlConversionFailure(..)
+        | Error::InvalidColumnType(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::Utf8Error(..)
+        | Error::QueryReturnedNoRows => true,
+        // "no such table" and its like: our statements are fixed, so the schema is not ours.
+        Error::SqlInputError { .. } => true,
+        Error::SqliteFailure(failure, _) => failure.extended_code == rusqlite::ffi::SQLITE_ERROR,
+        _ => false,
     }
 }

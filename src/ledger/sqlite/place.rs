@@ -1,7 +1,7 @@
 //! The directory of a ledger: where it may lie, who holds it, whether it was faulted.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -44,9 +44,11 @@ impl Place {
         if place.sealed_copy().exists() {
             return Err(LedgerError::Faulted("a recovery was interrupted".to_owned()));
         }
-        match fs::read_to_string(directory.join(FAULT)) {
-            Ok(cause) => Err(LedgerError::Faulted(cause.trim().to_owned())),
-            Err(_) => Ok(place),
+        match fs::read(directory.join(FAULT)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(place),
+            // A mark that does not read is a mark all the same.
+            Err(error) => Err(LedgerError::Faulted(format!("{FAULT}: {error}"))),
+            Ok(cause) => Err(LedgerError::Faulted(String::from_utf8_lossy(&cause).trim().to_owned())),
         }
     }
 
@@ -105,7 +107,8 @@ impl Place {
             .write(true)
             .mode(0o600)
             .open(self.directory.join(FAULT))
-            .and_then(|mut file| file.write_all(cause.as_bytes()).and_then(|()| file.sync_all()));
+            .and_then(|mut file| file.write_all(cause.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| self.sync());
         if let Err(error) = written {
             tracing::error!(%error, "the fault could not be written down");
         }
@@ -114,7 +117,7 @@ impl Place {
     /// Lifts the mark after recovery.
     pub(super) fn clear_fault(&self) -> std::io::Result<()> {
         match fs::remove_file(self.directory.join(FAULT)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             other => other,
         }
     }

@@ -9,6 +9,7 @@ use crate::domain::key::KeyRecord;
 use crate::domain::name::RepositoryName;
 use crate::domain::public_key::KeyId;
 use crate::domain::root::Roots;
+use crate::domain::time::Instant;
 use crate::ledger::{Identity, Intent, View, newest_epochs};
 
 type Result<T> = rusqlite::Result<T>;
@@ -29,14 +30,22 @@ pub(super) fn identity(connection: &Connection) -> Result<Identity> {
     let get = |name: &str| -> Result<String> {
         connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
     };
-    let created: i64 = get("created")?.parse().unwrap_or_default();
+    let (dev, created) = (get("dev")?, get("created")?);
     Ok(Identity {
         id: get("id")?,
-        dev: get("dev")? == "yes",
+        dev: match dev.as_str() {
+            "yes" => true,
+            "no" => false,
+            _ => return Err(misread("dev is neither yes nor no")),
+        },
         origin: get("origin")?,
         verifier_key: get("verifier_key")?,
-        created: crate::domain::time::Instant::from_unix(created),
+        created: Instant::from_unix(created.parse().map_err(|_| misread("created is no number"))?),
     })
+}
+
+fn misread(what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, what.into())
 }
 
 pub(super) fn put_identity(connection: &Connection, identity: &Identity) -> Result<()> {
@@ -121,6 +130,7 @@ pub(super) fn tree_size(connection: &Connection) -> Result<u64> {
 }
 
 pub(super) fn node(connection: &Connection, level: u8, index: u64) -> Result<Option<Hash>> {
+    let Ok(index) = i64::try_from(index) else { return Ok(None) }; // no tree is that large
     connection
         .prepare_cached("SELECT hash FROM nodes WHERE level = ?1 AND place = ?2")?
         .query_row(params![level, index], |row| row.get::<_, [u8; 32]>(0))
