@@ -155,7 +155,7 @@ impl List {
         if output.is_json() {
             output.json(&json!({ "v": 1, "keys": keys.iter().map(json::key).collect::<Vec<_>>() }))?;
         } else if keys.is_empty() {
-            output.note("no keys that you may read");
+            output.note("no keys yet, or none that you may read");
         } else {
             print_table(&keys, output)?;
         }

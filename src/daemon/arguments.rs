@@ -16,7 +16,8 @@ use super::DaemonError;
     sealwardd init --config /etc/sealward/sealward.toml    make the ledger and the log key, once\n  \
     sealwardd --config /etc/sealward/sealward.toml         serve\n\n\
     Exit status: 0 stopped as asked, 64 usage, 65 the ledger fails its integrity check, 69 a device or socket is not \
-    available, 74 a disk error latched the ledger, 75 try again (locked, disk full), 78 configuration."
+    available, 74 a disk error latched the ledger, 75 try again (locked, disk full), 77 an offline key is within reach, 78 \
+    configuration."
 )]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {

@@ -93,14 +93,14 @@ macro_rules! reasons {
 reasons! {
     // Who asks.
     Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, or with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name.";
-    NoGrant "no-grant" Denied PermissionDenied 77 "Ask an administrator for a grant of this verb, role and repository to this caller; `sealward whoami` shows how the daemon names you.";
+    NoGrant "no-grant" Denied PermissionDenied 77 "Check the spelling of repository and role; `sealward whoami` lists what you may do. Otherwise ask an administrator for a grant of this verb, role and repository.";
     // What is asked for.
     Malformed "malformed" Denied InvalidArgument 77 "Correct the request; the detail names the field.";
     UnknownRepository "unknown-repository" Denied NotFound 77 "Declare the repository in the configuration and make its first key with `sealward key generate --new-repository`.";
     UnknownKey "unknown-key" Denied NotFound 77 "`sealward key list` shows the keys of a repository.";
     NoKeyForRole "no-key-for-role" Denied FailedPrecondition 77 "Make a key for this role with `sealward key generate`, or stage a root that lists one.";
     WrongRepository "wrong-repository" Denied InvalidArgument 77 "The key belongs to another repository; a key has one repository for ever.";
-    WrongRole "wrong-role" Denied PermissionDenied 77 "Sign each role's metadata with a key that was made for that role.";
+    WrongRole "wrong-role" Denied PermissionDenied 77 "Give the role that the payload's _type says, or the right file; a key that is named must be bound to that role.";
     // What the bytes say.
     PayloadTooLarge "payload-too-large" Denied InvalidArgument 77 "Raise max_payload_bytes of the role, or delegate to keep the metadata small.";
     NotCanonical "not-canonical" Denied InvalidArgument 77 "Send the canonical JSON of `signed` exactly as it will be verified: members sorted by code point, no white space, no floats.";
@@ -111,10 +111,10 @@ reasons! {
     Expired "expired" Denied InvalidArgument 77 "Set expires in the future; check this machine's clock.";
     ExpiryTooFar "expiry-too-far" Denied PermissionDenied 77 "Set an earlier expires, or raise max_expiry of the role.";
     // What was released before.
-    Unseeded "unseeded" Denied FailedPrecondition 77 "Seed the guard: `sealward key generate --new-repository` for a new repository, `sealward guard seed FILE` from published metadata for an existing one.";
+    Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, also when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
     Rollback "rollback" Denied FailedPrecondition 77 "A higher version was released. Take the released version and add one.";
     Equivocation "equivocation" Denied FailedPrecondition 77 "This version was released with other bytes. Publish those, or take the next version.";
-    VersionStep "version-step" Denied PermissionDenied 77 "Versions advance by max_version_step at most; this one jumps.";
+    VersionStep "version-step" Denied PermissionDenied 77 "Versions advance by max_version_step at most; take a nearer one, or raise it by policy.";
     ListedRollback "listed-rollback" Denied FailedPrecondition 77 "A listed version is lower than the one listed before; clients would refuse it as a rollback.";
     ListedStep "listed-step" Denied PermissionDenied 77 "A listed version jumps by more than max_version_step, or is above first_listed_max when first seen.";
     ListedUnreleased "listed-unreleased" Denied FailedPrecondition 77 "The listed version was not released here. Sign the listed role first.";
@@ -127,7 +127,7 @@ reasons! {
     AttendedNotBuilt "attended-not-built" Denied FailedPrecondition 77 "Attended custody needs approvals, which this version does not have. Set custody = \"online\" knowingly, or sign the role in a ceremony.";
     KeyState "key-state" Denied FailedPrecondition 77 "Only active keys sign; retiring keys cosign. `sealward key show` tells the state, staging a root that lists the key activates it.";
     KeyNotListed "key-not-listed" Denied FailedPrecondition 77 "Neither the trusted nor the staged root lists this key for the role. Stage a root that does.";
-    NoRoot "no-root" Denied FailedPrecondition 77 "This repository has require_root: stage and publish its first root.";
+    NoRoot "no-root" Denied FailedPrecondition 77 "Stage and publish the repository's first root: require_root asks for one, and so does seeding a guard.";
     RootUnverified "root-unverified" Denied FailedPrecondition 77 "The root does not carry enough valid signatures of the keys that must sign it; the detail counts them.";
     RootVersion "root-version" Denied FailedPrecondition 77 "A staged root is exactly one version above the trusted one.";
     RootPin "root-pin" Denied FailedPrecondition 77 "The first root is pinned: give the SHA-256 of its file with --pin, taken from where you trust it.";
@@ -140,12 +140,13 @@ reasons! {
     DuplicateKey "duplicate-key" Denied FailedPrecondition 77 "This public key is on record already; a public key stands in one record for ever.";
     RoleSet "role-set" Denied InvalidArgument 77 "A key's roles are one role, or {timestamp, snapshot}; never root.";
     AlgorithmUnsupported "algorithm-unsupported" Denied FailedPrecondition 77 "The keystore cannot make this kind of key for this role; `sealward status` lists what it can.";
-    UnknownKeystore "unknown-keystore" Denied NotFound 77 "The configuration has no keystore of this name.";
+    UnknownKeystore "unknown-keystore" Denied NotFound 77 "`sealward status` lists the keystores.";
     KeyLimit "key-limit" Denied ResourceExhausted 77 "The repository has max_keys keys already.";
     // What we could not do.
     Latched "latched" Failed Unavailable 69 "Everything that signs stands still until the cause is resolved; `sealward status` names it.";
     LedgerFault "ledger-fault" Failed Unavailable 74 "The disk under the ledger failed. Stop the daemon and run `sealwardd recover`.";
     DiskFull "disk-full" Failed Unavailable 75 "Free space under the ledger; the daemon goes on by itself.";
+    LedgerBusy "ledger-busy" Failed Unavailable 75 "Another program holds the ledger's database. Close it and try again; nothing of the request is left.";
     Conflict "conflict" Failed Aborted 75 "Another request changed the same guard first. Read the released version and try again.";
     PredecessorFailed "predecessor-failed" Failed Aborted 75 "An earlier item of the batch that this one builds on was not released.";
     QueueFull "queue-full" Failed ResourceExhausted 75 "The keystore's queue is full. Try again after the hinted delay.";

@@ -189,6 +189,7 @@ fn leaf_of(reason: Reason, admitted: bool) -> LeafOf {
         | Reason::LedgerFault
         | Reason::LedgerIntegrity
         | Reason::DiskFull
+        | Reason::LedgerBusy
         | Reason::Conflict
         | Reason::PredecessorFailed
         | Reason::ShuttingDown => LeafOf::None,

@@ -48,7 +48,7 @@ impl Engine {
                 _ if rules.grants.allow_daemon(&call.caller, Verb::Read) => {
                     Err(Denial::new(Reason::UnknownKey, format!("there is no key {id}")))
                 }
-                _ => Err(no_grant(call, Verb::Read)),
+                _ => Err(no_grant(call, Verb::Read, "for this key")),
             }
         })
         .await

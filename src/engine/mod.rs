@@ -196,7 +196,7 @@ impl Rules {
         role: &Role,
     ) -> Result<&RepositoryPolicy, Denial> {
         if !self.grants.allow_role(&call.caller, verb, repository, role) {
-            return Err(no_grant(call, verb));
+            return Err(no_grant(call, verb, &format!("for {role} of {repository}")));
         }
         self.policy(repository)
     }
@@ -209,14 +209,18 @@ impl Rules {
         repository: &RepositoryName,
     ) -> Result<&RepositoryPolicy, Denial> {
         if !self.grants.allow_repository(&call.caller, verb, repository) {
-            return Err(no_grant(call, verb));
+            return Err(no_grant(call, verb, &format!("for {repository}")));
         }
         self.policy(repository)
     }
 
     /// As [`Rules::admit_role`], for what concerns the daemon as a whole.
     fn admit_daemon(&self, call: &Call, verb: Verb) -> Result<(), Denial> {
-        if self.grants.allow_daemon(&call.caller, verb) { Ok(()) } else { Err(no_grant(call, verb)) }
+        if self.grants.allow_daemon(&call.caller, verb) {
+            Ok(())
+        } else {
+            Err(no_grant(call, verb, "over the whole daemon"))
+        }
     }
 
     fn policy(&self, repository: &RepositoryName) -> Result<&RepositoryPolicy, Denial> {
@@ -226,8 +230,8 @@ impl Rules {
     }
 }
 
-fn no_grant(call: &Call, verb: Verb) -> Denial {
-    Denial::new(Reason::NoGrant, format!("{} has no grant to {verb} here", call.caller))
+fn no_grant(call: &Call, verb: Verb, what: &str) -> Denial {
+    Denial::new(Reason::NoGrant, format!("{} has no grant of the verb {verb} {what}", call.caller))
 }
 
 /// A name from the network.

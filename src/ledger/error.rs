@@ -105,6 +105,9 @@ pub enum CommitError {
     /// The disk is full; nothing of the transaction is left. Heals by itself.
     #[error("the disk under the ledger is full")]
     DiskFull,
+    /// Another program holds the database, or memory ran out; nothing of the transaction is left. Retry.
+    #[error("the ledger's database was not free: {0}")]
+    Busy(String),
     /// A write or sync failed, now or earlier. The unit may or may not be durable. Latched.
     #[error("the ledger failed: {0}")]
     Fault(String),
@@ -117,6 +120,7 @@ impl CommitError {
             Self::Conflict => Reason::Conflict,
             Self::PredecessorFailed => Reason::PredecessorFailed,
             Self::DiskFull => Reason::DiskFull,
+            Self::Busy(_) => Reason::LedgerBusy,
             Self::Fault(_) => Reason::LedgerFault,
         };
         Denial::new(reason, self.to_string())

@@ -104,7 +104,7 @@ fn keys_that_are_unknown_foreign_or_not_asked_for_do_not_sign() {
     let refused = |roles: &[&str], new: bool| world.try_key("demo", roles, new).unwrap_err().reason().to_owned();
     assert_eq!(refused(&["root"], false), "offline-role");
     assert_eq!(refused(&["targets", "snapshot"], false), "role-set");
-    assert_eq!(refused(&[], false), "role-set");
+    assert_eq!(refused(&[], false), "malformed");
     assert_eq!(refused(&["timestamp"], true), "not-new-repository");
     assert_eq!(refused(&["releases"], false), "wrong-role");
     assert_eq!(world.refusal("nobody", "targets", &targets(1, &expires)), "unseeded");

@@ -102,6 +102,55 @@ fn strangers_and_the_nameless_stay_outside() {
 }
 
 #[test]
+fn nothing_older_than_tls_1_3_is_spoken() {
+    let (world, port) = with_tcp();
+    let speaks = |version: &str| {
+        let address = format!("localhost:{port}");
+        let arguments =
+            ["s_client", version, "-connect", &address, "-CAfile", "ca.pem", "-cert", "ci.pem", "-key", "ci.key"];
+        let directory = world.path("");
+        let output = std::process::Command::new("openssl")
+            .args(arguments)
+            .current_dir(directory)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        !String::from_utf8_lossy(&output.stdout).contains("Cipher is (NONE)")
+    };
+    assert!(speaks("-tls1_3"));
+    assert!(!speaks("-tls1_2"));
+}
+
+#[test]
+fn whoever_has_no_grant_writes_no_leaf_of_his_own() {
+    let world = World::configured(
+        &crate::support::SOFTWARE.replace("\"explain\", \"read\", \"manage-keys\", \"manage-roots\", ", ""),
+    );
+    let leaves = || {
+        let output = world.sealward(&["--json", "status"]);
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        status["tree_size"].as_u64().unwrap()
+    };
+    let before = leaves();
+    for roles in [&[][..], &["timestamp"], &["root"], &["timestamp", "targets"]] {
+        let refused = world.try_key("demo", roles, true).unwrap_err().reason().to_owned();
+        assert!(refused == "no-grant" || refused == "malformed", "{roles:?}: {refused}");
+    }
+    assert_eq!(leaves(), before);
+}
+
+#[test]
+fn a_grant_for_other_roles_does_not_reach_the_root() {
+    let text =
+        crate::support::SOFTWARE.replace("roles = [\"**\"]", "roles = [\"timestamp\", \"snapshot\", \"targets\"]");
+    let world = World::configured(&text);
+    std::fs::write(world.path("1.root.json"), "{}").unwrap();
+    let output = world.sealward(&["root", "publish", "--repository", "demo", "--pin", &"0".repeat(64), "1.root.json"]);
+    assert_eq!(output.status.code(), Some(77));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no-grant"));
+}
+
+#[test]
 fn a_unix_peer_without_a_grant_learns_nothing() {
     let world = World::configured(&crate::support::SOFTWARE.replace("unix:{uid}", "unix:4242"));
     for arguments in [

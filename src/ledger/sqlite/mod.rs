@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 pub use create::create;
 pub use recover::{Recovery, recover};
@@ -93,7 +93,14 @@ impl SqliteLedger {
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        query(&reader).map_err(|error| connect::explain(self.shared.place.directory(), error))
+        query(&reader).map_err(|error| {
+            // What cannot be read back cannot be trusted to be written either.
+            let broken = [ErrorCode::SystemIoFailure, ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+            if error.sqlite_error_code().is_some_and(|code| broken.contains(&code)) {
+                self.shared.latch(&error.to_string());
+            }
+            connect::explain(self.shared.place.directory(), error)
+        })
     }
 
     fn send(&self, message: Message) -> Result<(), Message> {
@@ -239,6 +246,13 @@ impl Shared {
 
     fn condition(&self) -> Condition {
         self.condition.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops serving until `sealwardd recover`.
+    fn latch(&self, cause: &str) {
+        tracing::error!(%cause, "the ledger failed and is latched");
+        self.place.mark_faulted(cause);
+        self.set_condition(Condition::Fault(cause.to_owned()));
     }
 
     fn set_condition(&self, condition: Condition) {

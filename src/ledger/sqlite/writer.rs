@@ -155,9 +155,13 @@ impl Writer {
             return CommitError::DiskFull;
         }
         let cause = error.to_string();
-        tracing::error!(%cause, "the ledger failed and is latched");
-        self.shared.place.mark_faulted(&cause);
-        self.shared.set_condition(Condition::Fault(cause.clone()));
+        let waits = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked, ErrorCode::OutOfMemory];
+        if error.sqlite_error_code().is_some_and(|code| waits.contains(&code)) && self.connection.is_autocommit() {
+            // Nothing was written. An operator's sqlite3 on the database must not stop the daemon for good.
+            tracing::warn!(%cause, "the ledger's database was not free");
+            return CommitError::Busy(cause);
+        }
+        self.shared.latch(&cause);
         CommitError::Fault(cause)
     }
 
