@@ -23,6 +23,7 @@ pub(super) fn one_payload_per_version(entries: &[Entry]) -> Vec<Violation> {
 pub(super) fn versions_never_fall(entries: &[Entry]) -> Vec<Violation> {
     let floors = Floors::of(entries);
     let mut violations = Vec::new();
+    #[allow(clippy::type_complexity)] // a key of three parts, used once
     let mut batches: BTreeMap<(Guard<'_>, &str, u64), Vec<(usize, u64)>> = BTreeMap::new();
     for (entry, release) in released(entries) {
         let guard = guard_of(&release.ask);
