@@ -49,6 +49,8 @@ pub(crate) enum What {
     Unread { call: String, since: u64, reason: String },
     /// SIGKILL, from before the signal until the process was reaped. A cut takes the unsynced page cache with it.
     Killed { power_cut: bool },
+    /// SIGTERM, likewise.
+    Stopped,
     /// From the start of the process until the first answer.
     Serving,
     /// The process ended by itself.
@@ -68,6 +70,8 @@ pub(crate) struct Ask {
     pub(crate) digest: String,
     pub(crate) payload: String,
     pub(crate) encoding: Encoding,
+    /// One key of the role; all of them otherwise.
+    pub(crate) key: Option<String>,
 }
 
 /// One signature, as it arrived.

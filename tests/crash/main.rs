@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[allow(unreachable_pub)] // for the crates that it is written for
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -51,14 +52,13 @@ fn nothing_is_lost_or_contradicted_over_many_kills() {
 fn a_release_before_its_commit_is_caught() {
     let outcome = Plan::kills(random::seed(), KILLS_TO_CATCH).with_defect(RELEASE_BEFORE_COMMIT).run();
     // What left the daemon is not in its log.
-    caught(&outcome, Invariant::I3);
+    caught(&outcome, &[Invariant::I3]);
 }
 
 #[test]
 fn a_guard_that_is_not_moved_is_caught() {
     let outcome = Plan::kills(random::seed(), KILLS_TO_CATCH).with_defect(SKIP_GUARD_UPDATE).run();
-    caught(&outcome, Invariant::I1);
-    caught(&outcome, Invariant::I5);
+    caught(&outcome, &[Invariant::I1, Invariant::I5]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_missing_sync_is_caught_by_a_power_cut() {
     }
     let plan = Plan::kills(random::seed(), CUTS_TO_CATCH).with_power_cuts(BEFORE_A_CUT);
     let outcome = plan.with_defect(SYNCHRONOUS_OFF).run();
-    caught(&outcome, Invariant::I5);
+    caught(&outcome, &[Invariant::I3, Invariant::I5]);
 }
 
 #[test]
@@ -83,33 +83,19 @@ fn a_power_cut_takes_nothing_that_was_released() {
 
 /// Every promise held, and the daemon still serves.
 fn hold(outcome: &Outcome) {
-    println!("{}", outcome.tally);
-    show(outcome);
-    assert_eq!(outcome.violations.len(), 0, "violations are above");
+    println!("{outcome}");
+    assert!(outcome.violations.is_empty(), "{} violations, shown above", outcome.violations.len());
     assert_eq!(outcome.state.as_deref(), Some("serving"));
     let bad = |line: &&str| line.contains("panicked") || line.contains(" ERROR ");
     assert_eq!(outcome.log.lines().find(bad), None, "in the daemon's log");
-    assert!(!outcome.log.contains(CONFESSION));
 }
 
-/// The defect was there, and the oracle saw it.
-fn caught(outcome: &Outcome, invariant: Invariant) {
-    println!("{}", outcome.tally);
-    show(outcome);
+/// The defect was there, and the oracle saw what it breaks.
+fn caught(outcome: &Outcome, broken: &[Invariant]) {
+    println!("{outcome}");
     assert!(outcome.log.contains(CONFESSION), "the defect was not switched on");
-    assert!(
-        outcome.violations.iter().any(|violation| violation.invariant == invariant),
-        "no violation of {invariant:?}"
-    );
-}
-
-fn show(outcome: &Outcome) {
-    for violation in outcome.violations.iter().take(10) {
-        println!("  {violation}");
-    }
-    let more = outcome.violations.len().saturating_sub(10);
-    if more > 0 {
-        println!("  and {more} more");
+    for invariant in broken {
+        assert!(outcome.of(*invariant).next().is_some(), "no violation of {invariant:?} was seen");
     }
 }
 

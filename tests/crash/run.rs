@@ -1,5 +1,6 @@
 //! One run: a daemon, its clients, crashes, and the verdict.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::clients::{self, Phase, Shared};
 use crate::journal;
-use crate::oracle::{self, Evidence, Violation};
+use crate::oracle::{self, Evidence, Invariant, Violation};
 use crate::random::{Random, SEED};
 use crate::setup;
 use crate::tally::Tally;
@@ -31,12 +32,38 @@ pub(crate) struct Plan {
 
 /// What came of it.
 pub(crate) struct Outcome {
+    /// What was run, so that it can be run again.
+    name: String,
     pub(crate) violations: Vec<Violation>,
     pub(crate) tally: Tally,
     /// `serving`, or what the daemon says instead; none when it does not answer.
     pub(crate) state: Option<String>,
     /// What the daemon logged over all its lives.
     pub(crate) log: String,
+}
+
+impl Outcome {
+    /// The first violations of an invariant.
+    pub(crate) fn of(&self, invariant: Invariant) -> impl Iterator<Item = &Violation> {
+        self.violations.iter().filter(move |violation| violation.invariant == invariant)
+    }
+}
+
+/// Numbers first; then of each invariant how often it was violated, and the first three cases.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.name, self.tally)?;
+        for invariant in Invariant::ALL {
+            let count = self.of(invariant).count();
+            if count > 0 {
+                write!(f, "\n  violations   {count} of {invariant:?}")?;
+            }
+            for violation in self.of(invariant).take(3) {
+                write!(f, "\n    {violation}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Plan {
@@ -57,25 +84,29 @@ impl Plan {
     }
 
     pub(crate) fn run(&self) -> Outcome {
-        println!("crash: {}={} kills={} defect={}", SEED, self.seed, self.kills, self.mutation.unwrap_or("none"));
+        println!("{}", self.name());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(self.play())
     }
 
     async fn play(&self) -> Outcome {
         let mut random = Random::seeded(self.seed);
-        let mut world = World::new(&self.binary, self.mutation, self.power_cuts);
+        let mut world = World::new(&self.binary, self.power_cuts);
         let (phase, seen) = watch::channel(Phase::default());
         let shared = Shared::new(world.server(), seen);
         assert!(world.start().await, "the daemon did not start:\n{}", world.log());
         phase.send_modify(|phase| (phase.up, phase.generation) = (true, 1));
-        let setup::Setup { keys, verifier_key } = setup::prepare(&world, &shared, &mut random).await;
-        if self.mutation.is_some() {
-            world.sync_disk(); // what the defect loses are releases, not the keys that make them
+        let setup = setup::prepare(&world, &shared, &mut random).await;
+        if let Some(mutation) = self.mutation {
+            // What a defect loses are releases, not the keys that make them.
+            phase.send_modify(|phase| phase.up = false);
+            world.stop_and_mutate(mutation);
+            assert!(world.start().await, "the daemon did not start:\n{}", world.log());
+            phase.send_modify(|phase| (phase.up, phase.generation) = (true, 2));
         }
         let mut tasks = JoinSet::new();
-        clients::spawn(&shared, |name| world.journal(name), &mut random, &mut tasks);
-        let watcher = Watcher::new(shared, world.journal("watcher"), verifier_key.clone());
+        clients::spawn(&shared, &setup.by_role(), |name| world.journal(name), &mut random, &mut tasks);
+        let watcher = Watcher::new(shared, world.journal("watcher"), setup.verifier_key.clone());
         let watching = tokio::spawn(watcher.run());
         let alive = self.crash(&mut world, &phase, &mut random).await;
         phase.send_modify(|phase| (phase.stopping, phase.over) = (true, !alive));
@@ -86,9 +117,17 @@ impl Plan {
         let state = watcher.look().await.map(|status| status.state);
         let log = watcher.export(&world.beside("export")).await;
         let entries = journal::read(&world.journals());
-        let evidence = Evidence { entries, keys, verifier_key, log };
+        let evidence = Evidence { entries, keys: setup.keys, verifier_key: setup.verifier_key, log };
         let violations = oracle::judge(&evidence);
-        Outcome { tally: Tally::of(&evidence, &violations), violations, state, log: world.log() }
+        if self.mutation.is_none() && !violations.is_empty() {
+            println!("the journals and the daemon's log are kept in {}", world.keep().display());
+        }
+        Outcome { name: self.name(), tally: Tally::of(&evidence), violations, state, log: world.log() }
+    }
+
+    fn name(&self) -> String {
+        let kills = if self.power_cuts { "power cuts" } else { "kills" };
+        format!("crash: {SEED}={}, {} {kills}, defect {}", self.seed, self.kills, self.mutation.unwrap_or("none"))
     }
 
     /// Kills and starts until the plan is done. False when the daemon does not come back.

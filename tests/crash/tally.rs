@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::journal::{Entry, What};
-use crate::oracle::{Evidence, Violation};
+use crate::journal::What;
+use crate::oracle::Evidence;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -23,12 +23,10 @@ pub(crate) struct Tally {
     pub(crate) proofs: usize,
     pub(crate) leaves: usize,
     pub(crate) seconds: u64,
-    /// Kills before the first violation could be seen, and when that was, in seconds.
-    pub(crate) first_violation: Option<(usize, u64)>,
 }
 
 impl Tally {
-    pub(crate) fn of(evidence: &Evidence, violations: &[Violation]) -> Self {
+    pub(crate) fn of(evidence: &Evidence) -> Self {
         let mut tally = Self { leaves: evidence.log.as_ref().map_or(0, Vec::len), ..Self::default() };
         let mut signatures = BTreeSet::new();
         for entry in &evidence.entries {
@@ -48,10 +46,6 @@ impl Tally {
         }
         tally.signatures = signatures.len();
         tally.seconds = evidence.entries.last().map_or(0, |entry| entry.ended) / 1_000_000_000;
-        tally.first_violation = violations.first().map(|first| {
-            let killed = |entry: &&Entry| matches!(entry.what, What::Killed { .. }) && entry.began < first.at;
-            (evidence.entries.iter().filter(killed).count(), first.at / 1_000_000_000)
-        });
         tally
     }
 
@@ -77,10 +71,6 @@ impl fmt::Display for Tally {
             self.looks, self.checkpoints, self.proofs
         )?;
         writeln!(f, "  leaves       {}", self.leaves)?;
-        write!(f, "  seconds      {}", self.seconds)?;
-        if let Some((kills, seconds)) = self.first_violation {
-            write!(f, "\n  caught       after {kills} kills, {seconds} s")?;
-        }
-        Ok(())
+        write!(f, "  seconds      {}", self.seconds)
     }
 }

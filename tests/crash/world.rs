@@ -31,8 +31,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A configured daemon that was not started yet. `mutation` is the defect to switch on.
-    pub(crate) fn new(binary: &Path, mutation: Option<&'static str>, on_disk: bool) -> Self {
+    /// A configured daemon that was not started yet.
+    pub(crate) fn new(binary: &Path, on_disk: bool) -> Self {
         let private = fs::Permissions::from_mode(0o700);
         let home = tempfile::Builder::new().prefix("sealward-crash-").permissions(private).tempdir().unwrap();
         let disk = on_disk.then(|| LoopDisk::new(home.path()));
@@ -41,7 +41,8 @@ impl World {
         fs::create_dir(home.path().join("journals")).unwrap();
         let clock = Clock::start();
         let journal = Journal::open(&home.path().join("journals"), "killer", &clock);
-        let world = Self { home, directory, binary: binary.to_owned(), mutation, daemon: None, disk, clock, journal };
+        let world =
+            Self { home, directory, binary: binary.to_owned(), mutation: None, daemon: None, disk, clock, journal };
         fs::write(world.directory.join("sealward.toml"), configuration(&world.directory)).unwrap();
         if let Some(disk) = &world.disk {
             disk.sync(); // of our own file; what the daemon writes is its own to sync
@@ -65,13 +66,6 @@ impl World {
 
     pub(crate) fn server(&self) -> Server {
         format!("unix:{}", self.directory.join("sealward.sock").display()).parse().unwrap()
-    }
-
-    /// Makes everything that was written until now durable, whoever wrote it.
-    pub(crate) fn sync_disk(&self) {
-        if let Some(disk) = &self.disk {
-            disk.sync();
-        }
     }
 
     /// Starts the process, and no more.
@@ -124,6 +118,23 @@ impl World {
             disk.cut_power();
         }
         self.journal.write(began, self.clock.now(), What::Killed { power_cut: self.disk.is_some() });
+    }
+
+    /// Nothing is removed in the end.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.home.disable_cleanup(true);
+        self.home.path()
+    }
+
+    /// SIGTERM; the next life has a defect.
+    pub(crate) fn stop_and_mutate(&mut self, mutation: &'static str) {
+        let Some(mut daemon) = self.daemon.take() else { return };
+        let began = self.clock.now();
+        let pid = rustix::process::Pid::from_child(&daemon);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(daemon.wait().unwrap().success(), "{}", self.log());
+        self.journal.write(began, self.clock.now(), What::Stopped);
+        self.mutation = Some(mutation);
     }
 
     /// What the daemon logged over all its lives.

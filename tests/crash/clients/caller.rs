@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::plan::{Plan, Planner};
 use super::send::send;
-use super::{Phase, Shared};
+use super::{Keys, Phase, Shared};
 use crate::journal::{Ask, Journal, What};
 use crate::random::Random;
 use crate::world::PATIENCE;
@@ -38,8 +38,8 @@ struct Connection {
 }
 
 impl Caller {
-    pub(crate) fn new(name: &str, shared: Arc<Shared>, journal: Journal, mut random: Random) -> Self {
-        let planner = Planner::new(name, random.split());
+    pub(crate) fn new(name: &str, shared: Arc<Shared>, keys: Keys, journal: Journal, mut random: Random) -> Self {
+        let planner = Planner::new(name, keys, random.split());
         let phase = shared.phase.clone();
         let connections = [None, None];
         Self { shared, phase, journal, random, planner, connections, impatient: false, last: Vec::new() }
@@ -140,7 +140,7 @@ impl Caller {
                     }
                     return true;
                 }
-                let pause = self.random.milliseconds(2, 20);
+                let pause = self.random.milliseconds(5, 40);
                 sleep(pause).await;
                 false
             }

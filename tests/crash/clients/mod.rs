@@ -4,7 +4,7 @@ mod caller;
 mod plan;
 mod send;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use sealward::client::Server;
@@ -31,8 +31,18 @@ pub(crate) struct Phase {
     pub(crate) over: bool,
 }
 
-/// The newest releases that any client knows of, by repository and role. A hint, as clients of one server have it.
-pub(crate) type Heads = BTreeMap<(String, String), Ask>;
+/// What clients know of each guard, by repository and role. A hint, as clients of one server have it.
+pub(crate) type Heads = BTreeMap<(String, String), Head>;
+
+/// What was released for one guard, as far as any client knows.
+#[derive(Clone)]
+pub(crate) struct Head {
+    pub(crate) newest: Ask,
+    pub(crate) versions: BTreeSet<u64>,
+}
+
+/// Keys by repository and role.
+pub(crate) type Keys = BTreeMap<(String, String), Vec<String>>;
 
 /// What the clients of one run share.
 pub(crate) struct Shared {
@@ -63,9 +73,11 @@ impl Shared {
     fn learn(&self, release: &Release) {
         let ask = &release.ask;
         let mut heads = self.heads.lock().unwrap();
-        let head = heads.entry((ask.repository.clone(), ask.role.clone())).or_insert_with(|| ask.clone());
-        if head.version < ask.version {
-            *head = ask.clone();
+        let unknown = || Head { newest: ask.clone(), versions: BTreeSet::new() };
+        let head = heads.entry((ask.repository.clone(), ask.role.clone())).or_insert_with(unknown);
+        head.versions.insert(ask.version);
+        if head.newest.version < ask.version {
+            head.newest = ask.clone();
         }
     }
 }
@@ -73,13 +85,14 @@ impl Shared {
 /// Sends them all off. Each ends when the phase says so and its last request is answered.
 pub(crate) fn spawn(
     shared: &Arc<Shared>,
+    keys: &Keys,
     mut journal: impl FnMut(&str) -> Journal,
     random: &mut Random,
     tasks: &mut JoinSet<()>,
 ) {
     for number in 0..CLIENTS {
         let name = format!("client-{number}");
-        let caller = Caller::new(&name, Arc::clone(shared), journal(&name), random.split());
+        let caller = Caller::new(&name, Arc::clone(shared), keys.clone(), journal(&name), random.split());
         // Some do not wait until the daemon is up, but knock at a door that is just being opened.
         let caller = if number % 4 == 0 { caller.impatient() } else { caller };
         tasks.spawn(caller.run());

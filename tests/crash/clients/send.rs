@@ -42,6 +42,7 @@ fn request(ask: &Ask) -> SignRequest {
         role: ask.role.clone(),
         payload: ask.payload.clone().into(),
         encoding: encoding.into(),
+        key: ask.key.clone().unwrap_or_default(),
         ..SignRequest::default()
     }
 }

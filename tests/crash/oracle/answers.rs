@@ -1,6 +1,6 @@
 //! I6: every request ends in a valid signature or a clear refusal, and no silence is without a cause.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealward::domain::name::Sha256Digest;
 
@@ -81,7 +81,7 @@ fn down_times(entries: &[Entry]) -> Vec<(u64, u64)> {
     for entry in entries {
         match &entry.what {
             What::Serving => down.extend(began.take().map(|began| (began, entry.ended))),
-            What::Killed { .. } => began = began.or(Some(entry.began)),
+            What::Killed { .. } | What::Stopped => began = began.or(Some(entry.began)),
             _ => {}
         }
     }
@@ -103,7 +103,8 @@ pub(super) fn refusals_are_clear(entries: &[Entry]) -> Vec<Violation> {
     found.map(|(at, what)| Violation { invariant: Invariant::I6, at, what }).collect()
 }
 
-/// A rollback needs a higher version in the log, an equivocation other bytes of the same version, and not these.
+/// A rollback needs a higher version in the log, an equivocation other bytes of the same version, and not these; what
+/// failed with its predecessor needs one in its batch that was not released.
 pub(super) fn refusals_are_explained(entries: &[Entry], log: &[Leaf]) -> Vec<Violation> {
     let mut released: BTreeMap<(String, String), BTreeMap<u64, Sha256Digest>> = BTreeMap::new();
     for event in log.iter().map(|leaf| &leaf.event).filter(|event| is_release(event)) {
@@ -113,6 +114,13 @@ pub(super) fn refusals_are_explained(entries: &[Entry], log: &[Leaf]) -> Vec<Vio
             released.entry((repository.to_string(), role.to_string())).or_default().insert(version.get(), digest);
         }
     }
+    let failed: BTreeSet<(&str, u64, usize)> = entries
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Refused { ask, .. } => Some((&*ask.id, entry.ended, ask.item)),
+            _ => None,
+        })
+        .collect();
     let mut violations = Vec::new();
     for entry in entries {
         let What::Refused { ask, reason, .. } = &entry.what else { continue };
@@ -122,6 +130,9 @@ pub(super) fn refusals_are_explained(entries: &[Entry], log: &[Leaf]) -> Vec<Vio
         let explained = match reason.as_str() {
             "rollback" => highest > ask.version,
             "equivocation" => there.is_some_and(|digest| digest != ask.digest),
+            "predecessor-failed" => {
+                failed.range((&*ask.id, entry.ended, 0)..(&*ask.id, entry.ended, ask.item)).next().is_some()
+            }
             _ => true,
         };
         if !explained {
@@ -269,6 +280,21 @@ mod tests {
         refuse(5, 3, "x", "equivocation"); // these are the released bytes
         refuse(6, 4, "x", "equivocation"); // nothing was released
         assert_eq!(ends(&refusals_are_explained(&story.entries, &story.log)), [4, 5, 6]);
+    }
+
+    #[test]
+    fn a_failed_predecessor_is_in_the_same_batch() {
+        let mut story = Story::default();
+        let item = |id: &str, item| Ask { item, ..ask(id) };
+        let failed = |ask| What::Refused { ask, reason: "predecessor-failed".to_owned(), detail: String::new() };
+        story.write(1, 2, What::Refused { ask: item("a", 0), reason: "conflict".to_owned(), detail: String::new() });
+        story.write(1, 2, failed(item("a", 1)));
+        story.commit(&ask("a"));
+        assert_eq!(refusals_are_explained(&story.entries, &story.log), []);
+        story.release(3, 4, &item("b", 0));
+        story.write(3, 4, failed(item("b", 1))); // its predecessor was released
+        story.write(5, 6, failed(item("a", 1))); // another answer, without a predecessor
+        assert_eq!(ends(&refusals_are_explained(&story.entries, &story.log)), [4, 6]);
     }
 
     #[test]

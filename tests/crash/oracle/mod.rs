@@ -70,6 +70,10 @@ pub(crate) enum Invariant {
     I6,
 }
 
+impl Invariant {
+    pub(crate) const ALL: [Self; 6] = [Self::I1, Self::I2, Self::I3, Self::I4, Self::I5, Self::I6];
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

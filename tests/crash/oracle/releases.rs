@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::{Floors, Guard, Invariant, Violation, guard_of, named, released};
 use crate::journal::{Entry, Release};
 
+/// One guard in one answer to one batch.
+type Answer<'a> = (Guard<'a>, &'a str, u64);
+
 /// I1: no two released signatures for one version with different payloads.
 pub(super) fn one_payload_per_version(entries: &[Entry]) -> Vec<Violation> {
     let mut first: BTreeMap<(Guard<'_>, u64), &Release> = BTreeMap::new();
@@ -23,8 +26,7 @@ pub(super) fn one_payload_per_version(entries: &[Entry]) -> Vec<Violation> {
 pub(super) fn versions_never_fall(entries: &[Entry]) -> Vec<Violation> {
     let floors = Floors::of(entries);
     let mut violations = Vec::new();
-    #[allow(clippy::type_complexity)] // a key of three parts, used once
-    let mut batches: BTreeMap<(Guard<'_>, &str, u64), Vec<(usize, u64)>> = BTreeMap::new();
+    let mut batches: BTreeMap<Answer<'_>, Vec<(usize, u64)>> = BTreeMap::new();
     for (entry, release) in released(entries) {
         let guard = guard_of(&release.ask);
         let floor = floors.before(guard, entry.began);

@@ -32,7 +32,7 @@ pub(super) fn sign(id: &str, repository: &str, role: &str, version: u64, content
     let payload = format!("{role} {version} {content}");
     let digest = Sha256Digest::of(payload.as_bytes()).to_string();
     let (id, repository, role) = (id.to_owned(), repository.to_owned(), role.to_owned());
-    Ask { id, item: 0, repository, role, version, digest, payload, encoding: Encoding::Der }
+    Ask { id, item: 0, repository, role, version, digest, payload, encoding: Encoding::Der, key: None }
 }
 
 impl Story {
