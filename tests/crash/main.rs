@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-#[allow(unreachable_pub)] // for the crates that it is written for
 #[path = "../support/mod.rs"]
 mod support;
 
