@@ -61,6 +61,7 @@ macro_rules! every_test {
             reading::keys_come_in_the_order_in_which_they_were_made
             reading::a_view_shows_the_newest_epoch_of_each_guard
             reading::a_heads_payload_is_kept_with_its_head_and_dropped_with_it
+            reading::bytes_that_are_not_those_of_their_digest_are_never_handed_out
             reading::a_payload_of_8_mib_is_kept_whole
             reading::a_root_file_is_found_by_its_digest
             reading::an_intent_stands_until_it_ends

@@ -92,7 +92,6 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
         tokio::select! {
             _ = minute.tick() => engine.write_aggregates().await,
             _ = look.tick() => {
-                engine.heal().await;
                 tokio::select! {
                     () = engine.list_late_keystores() => {}
                     _ = stopped.changed() => return,

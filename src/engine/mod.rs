@@ -165,14 +165,6 @@ impl Engine {
         tokio::time::timeout_at(call.deadline.into(), self.locks.repository(repository)).await.map_err(|_| late())
     }
 
-    /// Tries again after a full disk, so that a daemon whom nobody asks heals as well. The daemon calls it often.
-    pub async fn heal(&self) {
-        if self.ledger.condition() == crate::ledger::Condition::DiskFull {
-            // An empty transaction; whether it went through shows in the condition.
-            drop(self.commit_one(crate::ledger::Unit::default()).await);
-        }
-    }
-
     /// What stands before every verb that signs or changes keys.
     fn check_serving(&self) -> Result<(), Denial> {
         match self.ledger.condition() {

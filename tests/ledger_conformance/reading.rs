@@ -5,12 +5,13 @@ use sealward::domain::guard::{Guard, GuardName};
 use sealward::domain::key::{KeyRecord, KeyState, RoleSet};
 use sealward::domain::law::sign::first_epoch;
 use sealward::domain::name::{RepositoryName, Role, Sha256Digest};
+use sealward::domain::outcome::Reason;
 use sealward::domain::root::Roots;
 use sealward::ledger::{Change, Condition, Intent, Ledger, Unit, View};
 
 use super::units::{advance, guard, revision};
 use super::{Open, commit, commit_one, identity, noted};
-use crate::values::{Model, NOW, key_id, record, repository, statement, targets, version};
+use crate::values::{Model, NOW, key_id, record, repository, targets, version};
 
 fn name(text: &str) -> RepositoryName {
     text.parse().unwrap()
@@ -87,37 +88,55 @@ pub(super) fn a_heads_payload_is_kept_with_its_head_and_dropped_with_it(open: Op
     let ledger = open();
     let mut model = Model::new();
     let place = first_epoch(&repository(), &Role::Targets);
-    let put = |model: &Model, payload: Option<&[u8]>| {
+    let put = |model: &Model, payload: Option<&str>| {
         let guard = model.guard("targets").clone();
-        changes(ledger.as_ref(), vec![Change::Guard { guard, payload: payload.map(<[u8]>::to_vec) }]);
-        ledger.head_payload(&place).unwrap()
+        changes(ledger.as_ref(), vec![Change::Guard { guard, payload: payload.map(|text| text.as_bytes().to_vec()) }]);
+        ledger.head_payload(&place).unwrap().map(|bytes| String::from_utf8(bytes).unwrap())
     };
     assert_eq!(put(&model, None), None);
     model.release("targets", &targets(1));
-    assert_eq!(put(&model, Some(b"first")).as_deref(), Some(&b"first"[..]));
+    assert_eq!(put(&model, Some(&targets(1))), Some(targets(1)));
     model.add(13, "targets", KeyState::Active);
     model.release("targets", &targets(1));
-    assert_eq!(put(&model, None).as_deref(), Some(&b"first"[..]), "a cosign has the same head");
+    assert_eq!(put(&model, None), Some(targets(1)), "a cosign has the same head");
     model.release("targets", &targets(2));
     assert_eq!(put(&model, None), None, "too large a payload comes without, and the old one is not the head's");
     assert_eq!(put(&model, None), None);
     model.release("targets", &targets(3));
-    assert_eq!(put(&model, Some(b"")).as_deref(), Some(&b""[..]));
+    assert_eq!(put(&model, Some(&targets(3))), Some(targets(3)));
+}
+
+pub(super) fn bytes_that_are_not_those_of_their_digest_are_never_handed_out(open: Open<'_>) {
+    let ledger = open();
+    let mut model = Model::new();
+    model.release("targets", &targets(1));
+    let guard = model.guard("targets").clone();
+    let digest = Sha256Digest::of(b"the root");
+    changes(
+        ledger.as_ref(),
+        vec![
+            Change::Guard { guard, payload: Some(b"other bytes".to_vec()) },
+            Change::RootFile { repository: repository(), version: version(1), digest, file: b"another root".to_vec() },
+        ],
+    );
+    let refused = ledger.head_payload(&first_epoch(&repository(), &Role::Targets)).unwrap_err();
+    assert_eq!(refused.denial().reason, Reason::LedgerIntegrity);
+    assert_eq!(ledger.root_file(&digest).unwrap_err().denial().reason, Reason::LedgerIntegrity);
 }
 
 pub(super) fn a_payload_of_8_mib_is_kept_whole(open: Open<'_>) {
     let mut model = Model::new();
     model.release("targets", &targets(1));
     let payload: Vec<u8> = (0..8 << 20).map(|place: u32| place.to_le_bytes()[1] ^ place.to_le_bytes()[0]).collect();
+    let mut guard = model.guard("targets").clone();
+    guard.head.as_mut().unwrap().digest = Sha256Digest::of(&payload);
     {
         let ledger = open();
-        let guard = model.guard("targets").clone();
         changes(ledger.as_ref(), vec![Change::Guard { guard, payload: Some(payload.clone()) }]);
         commit_one(ledger.as_ref(), noted("a small one after it")).unwrap();
     }
     let found = open().head_payload(&first_epoch(&repository(), &Role::Targets)).unwrap().unwrap();
     assert!(found == payload, "{} bytes", found.len());
-    assert_ne!(statement(&targets(1)).digest(), Sha256Digest::of(&found), "the ledger does not look into it");
 }
 
 pub(super) fn a_root_file_is_found_by_its_digest(open: Open<'_>) {

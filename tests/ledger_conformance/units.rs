@@ -3,8 +3,8 @@
 use sealward::domain::guard::Guard;
 use sealward::domain::key::KeyState;
 use sealward::domain::law::sign::first_epoch;
-use sealward::domain::name::Role;
-use sealward::domain::root::Roots;
+use sealward::domain::name::{Role, Sha256Digest};
+use sealward::domain::root::{Roots, VerifiedRoot};
 use sealward::ledger::{Change, CommitError, Expect, Ledger, Unit};
 
 use super::{Open, commit, commit_one, event, noted, requests};
@@ -216,7 +216,7 @@ pub(super) fn a_rotation_is_one_unit(open: Open<'_>) {
     let new = record(11, &[Role::Timestamp], KeyState::Pending);
     let begin = Unit { changes: vec![Change::Key(old.clone()), Change::Key(new.clone())], ..Unit::default() };
     commit_one(ledger.as_ref(), begin).unwrap();
-    let second = root(2, &[(Role::Timestamp, &[11])]);
+    let second = VerifiedRoot { file_digest: Sha256Digest::of(b"root"), ..root(2, &[(Role::Timestamp, &[11])]) };
     let roots = Roots { staged: Some(second.clone()), revision: 1, ..Roots::unrooted(repository()) };
     let rotation = Unit {
         expects: vec![Expect::Roots(repository(), 0), Expect::Key(old.id(), 1), Expect::Key(new.id(), 1)],

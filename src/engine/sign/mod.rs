@@ -150,6 +150,9 @@ impl Engine {
             for allowed in &decided.allowed {
                 built_on.entry(allowed.index).or_default().extend(&allowed.builds_on);
             }
+            for held in &decided.held {
+                built_on.entry(held.index).or_default().extend(&held.rests_on);
+            }
             let made = self.make(call, prepared, decided.allowed).await;
             self.commit_and_release(call, made, results).await;
             decide::settle(decided.held, results);
@@ -190,5 +193,52 @@ fn as_replay(signed: &Signed) -> Result<Signed, Denial> {
 fn set(results: &mut Results, index: usize, result: Result<Signed, Denial>) {
     if let Some(slot) = results.get_mut(index) {
         *slot = Some(result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decide::{Held, settle};
+    use super::*;
+
+    fn signed() -> Option<Result<Signed, Denial>> {
+        Some(Ok(Signed {
+            signatures: Vec::new(),
+            refusals: Vec::new(),
+            trusted_threshold_met: None,
+            staged_threshold_met: None,
+            version: Version::new(1).unwrap(),
+            digest: Sha256Digest::of(b""),
+        }))
+    }
+
+    fn failed() -> Option<Result<Signed, Denial>> {
+        Some(Err(Denial::new(Reason::KeystoreUnavailable, "")))
+    }
+
+    fn settled(first: Option<Result<Signed, Denial>>) -> Option<Reason> {
+        let mut results = vec![first, None];
+        let denial = Denial::new(Reason::Rollback, "");
+        settle(vec![Held { index: 1, denial, rests_on: BTreeSet::from([0]) }], &mut results);
+        results[1].as_ref().map(|result| result.as_ref().unwrap_err().reason)
+    }
+
+    #[test]
+    fn a_denial_stands_once_what_it_rests_on_is_released() {
+        assert_eq!(settled(signed()), Some(Reason::Rollback));
+        assert_eq!(settled(failed()), Some(Reason::PredecessorFailed));
+        assert_eq!(settled(None), None, "a lost race is decided again");
+    }
+
+    #[test]
+    fn what_was_built_on_a_failure_fails_and_the_rest_stays_open() {
+        let mut results = vec![failed(), None, None, signed()];
+        let built_on = BTreeMap::from([(1, BTreeSet::from([0])), (2, BTreeSet::from([3])), (3, BTreeSet::from([0]))]);
+        fail_successors(&built_on, &mut results);
+        let reason =
+            |index: usize| results[index].as_ref().map(|result| result.as_ref().map_err(|denial| denial.reason));
+        assert_eq!(reason(1).unwrap().unwrap_err(), Reason::PredecessorFailed);
+        assert!(reason(2).is_none());
+        assert!(reason(3).unwrap().is_ok());
     }
 }

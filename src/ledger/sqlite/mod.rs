@@ -1,5 +1,6 @@
 //! The embedded ledger: SQLite in WAL mode with `synchronous=FULL`, one writer thread, one process.
 
+mod check;
 mod connect;
 mod create;
 mod place;
@@ -23,7 +24,7 @@ pub use recover::{Recovery, recover};
 use self::place::Place;
 use self::writer::{Message, Writer};
 use crate::audit::merkle;
-use crate::domain::guard::GuardName;
+use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
 use crate::domain::public_key::KeyId;
@@ -68,12 +69,11 @@ impl SqliteLedger {
         if verdict != "ok" {
             return Err(LedgerError::Corrupt { path, what: verdict });
         }
-        let identity = rows::identity(&connection).map_err(failed)?;
+        let identity = check::newest(&connection, &path)?;
         if identity.dev != dev {
             return Err(LedgerError::DevMismatch { ledger_is_dev: identity.dev });
         }
         let tree_size = rows::tree_size(&connection).map_err(failed)?;
-        recover::check_tree(&connection, &identity, &path)?;
         let reader = connect::reader(&place)?;
         let shared = Arc::new(Shared {
             place,
@@ -101,6 +101,14 @@ impl SqliteLedger {
             }
             connect::explain(self.shared.place.directory(), error)
         })
+    }
+
+    /// Bytes leave only as those that went in.
+    fn genuine(&self, bytes: Vec<u8>, digest: Option<Sha256Digest>, what: &str) -> Result<Vec<u8>, LedgerError> {
+        if digest == Some(Sha256Digest::of(&bytes)) {
+            return Ok(bytes);
+        }
+        Err(LedgerError::Corrupt { path: self.shared.place.database(), what: format!("{what} has another digest") })
     }
 
     fn send(&self, message: Message) -> Result<(), Message> {
@@ -155,24 +163,26 @@ impl Ledger for SqliteLedger {
     }
 
     fn root_file(&self, digest: &Sha256Digest) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.read(|connection| {
+        let file: Option<Vec<u8>> = self.read(|connection| {
             connection
                 .query_row("SELECT file FROM root_files WHERE digest = ?1", [digest.to_string()], |row| row.get(0))
                 .optional()
-        })
+        })?;
+        file.map(|file| self.genuine(file, Some(*digest), &format!("the file of root {digest}"))).transpose()
     }
 
     fn head_payload(&self, guard: &GuardName) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.read(|connection| {
+        let found = self.read(|connection| {
             connection
                 .query_row(
-                    "SELECT payload FROM guards WHERE repository = ?1 AND role = ?2 AND epoch = ?3",
+                    "SELECT record, payload FROM guards WHERE repository = ?1 AND role = ?2 AND epoch = ?3",
                     params![guard.repository.as_str(), guard.role.as_str(), guard.epoch],
-                    |row| row.get(0),
+                    |row| Ok((rows::json::<Guard>(row, 0)?, row.get::<_, Option<Vec<u8>>>(1)?)),
                 )
                 .optional()
-                .map(Option::flatten)
-        })
+        })?;
+        let Some((record, Some(payload))) = found else { return Ok(None) };
+        self.genuine(payload, record.head.map(|head| head.digest), &format!("the payload of {guard}")).map(Some)
     }
 
     fn intents(&self) -> Result<Vec<Intent>, LedgerError> {

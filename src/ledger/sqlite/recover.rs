@@ -1,15 +1,17 @@
-//! Checking the audit tree, and lifting a fault: copy, sync, compare, swap.
+//! Lifting a fault: copy, sync, compare, swap.
 
+use std::borrow::Cow;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
+use sha2::{Digest as _, Sha256};
 
 use super::place::{Place, not_writable};
-use super::{connect, rows};
-use crate::audit::merkle::{self, Hash};
-use crate::audit::{checkpoint, leaf, note};
-use crate::ledger::{Identity, LedgerError};
+use super::{check, connect, rows, schema};
+use crate::ledger::LedgerError;
 
 /// What recovery did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +26,6 @@ pub struct Recovery {
 /// database and its write-ahead log gave, synced and compared; the old files are kept beside it.
 pub fn recover(directory: &Path) -> Result<Recovery, LedgerError> {
     let place = Place::take_faulted(directory)?;
-    let path = place.database();
-    let failed = |error| connect::explain(&path, error);
     if place.sealed_copy().exists() {
         return finish(&place); // an earlier recovery was interrupted after its copy was whole
     }
@@ -33,30 +33,12 @@ pub fn recover(directory: &Path) -> Result<Recovery, LedgerError> {
     if copy_path.exists() {
         std::fs::remove_file(&copy_path).map_err(|error| not_writable(&copy_path, &error))?;
     }
-    let source = connect::writer(&place)?;
-    source.execute("VACUUM INTO ?1", [copy_path.to_string_lossy()]).map_err(failed)?;
-    File::open(&copy_path).and_then(|file| file.sync_all()).map_err(|error| not_writable(&copy_path, &error))?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let copy = Connection::open_with_flags(&copy_path, flags).map_err(failed)?;
-    let verdict: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
-    if verdict != "ok" {
-        return Err(LedgerError::Corrupt { path: copy_path, what: verdict });
-    }
-    let identity = rows::identity(&copy).map_err(failed)?;
-    check_tree(&copy, &identity, &copy_path)?;
-    check_leaves(&copy, &copy_path)?;
-    for table in ["keys", "guards", "roots", "root_files", "intents", "leaves", "nodes", "checkpoints"] {
-        let count = |connection: &Connection| -> rusqlite::Result<u64> {
-            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
-        };
-        let (before, after) = (count(&source).map_err(failed)?, count(&copy).map_err(failed)?);
-        if before != after {
-            let what = format!("{table} has {before} rows, the copy {after}");
-            return Err(LedgerError::Corrupt { path: copy_path, what });
+    if let Err(error) = copy_and_compare(&place, &copy_path) {
+        if matches!(error, LedgerError::DiskFull) {
+            drop(std::fs::remove_file(&copy_path)); // it would stand in its own way
         }
+        return Err(error);
     }
-    drop(copy);
-    drop(source);
     // From this name on the copy is the ledger, whatever is interrupted: the write-ahead log of the old database must
     // never meet the new one, nor the old database be read without it.
     std::fs::rename(&copy_path, place.sealed_copy())
@@ -65,18 +47,40 @@ pub fn recover(directory: &Path) -> Result<Recovery, LedgerError> {
     finish(&place)
 }
 
+fn copy_and_compare(place: &Place, copy_path: &Path) -> Result<(), LedgerError> {
+    let path = place.database();
+    let failed = |error| connect::explain(&path, error);
+    let source = connect::writer(place)?;
+    source.execute("VACUUM INTO ?1", [copy_path.to_string_lossy()]).map_err(failed)?;
+    File::open(copy_path).and_then(|file| file.sync_all()).map_err(|error| not_writable(copy_path, &error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let copy = Connection::open_with_flags(copy_path, flags).map_err(failed)?;
+    let verdict: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if verdict != "ok" {
+        return Err(LedgerError::Corrupt { path: copy_path.to_owned(), what: verdict });
+    }
+    for (table, order) in schema::ORDER {
+        if contents(&source, table, order).map_err(failed)? != contents(&copy, table, order).map_err(failed)? {
+            let what = format!("the copy's {table} are not those of the ledger");
+            return Err(LedgerError::Corrupt { path: copy_path.to_owned(), what });
+        }
+    }
+    check::whole(&copy, copy_path)
+}
+
 fn finish(place: &Place) -> Result<Recovery, LedgerError> {
     let (path, sealed) = (place.database(), place.sealed_copy());
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let copy = Connection::open_with_flags(&sealed, flags).map_err(|error| connect::explain(&sealed, error))?;
     let leaves = rows::tree_size(&copy).map_err(|error| connect::explain(&sealed, error))?;
     drop(copy);
-    let kept = place.directory().join(format!("ledger.faulted-{leaves}"));
-    let swap = || -> std::io::Result<()> {
+    let swap = || -> std::io::Result<PathBuf> {
+        let name = name_for_old(place, leaves)?;
+        let kept = place.directory().join(&name);
         for suffix in ["-wal", "-shm"] {
             let from = place.directory().join(format!("ledger.sqlite3{suffix}"));
             if from.exists() {
-                std::fs::rename(&from, place.directory().join(format!("ledger.faulted-{leaves}{suffix}")))?;
+                std::fs::rename(&from, place.directory().join(format!("{name}{suffix}")))?;
             }
         }
         if !kept.exists() {
@@ -86,59 +90,51 @@ fn finish(place: &Place) -> Result<Recovery, LedgerError> {
         std::fs::rename(&sealed, &path)?;
         place.sync()?;
         place.clear_fault()?;
-        place.sync()
+        place.sync()?;
+        Ok(kept)
     };
-    swap().map_err(|error| not_writable(&path, &error))?;
+    let kept = swap().map_err(|error| not_writable(&path, &error))?;
     Ok(Recovery { leaves, kept })
 }
 
-/// I4: the tree is at least as large as every checkpoint that was shown, and has its root there.
-pub(super) fn check_tree(connection: &Connection, identity: &Identity, path: &Path) -> Result<(), LedgerError> {
-    let corrupt = |what: String| LedgerError::Corrupt { path: path.to_owned(), what };
-    let failed = |error| connect::explain(path, error);
-    let Some((size, text)) = rows::newest_checkpoint(connection).map_err(failed)? else {
-        return Ok(());
-    };
-    let key = note::VerifierKey::parse(&identity.verifier_key)
-        .map_err(|_| corrupt("the log's verifier key does not read".into()))?;
-    let shown = checkpoint::open(&text, &key).map_err(|error| corrupt(format!("newest checkpoint: {error}")))?;
-    let tree_size = rows::tree_size(connection).map_err(failed)?;
-    if shown.size != size || tree_size < size {
-        return Err(corrupt(format!("a checkpoint of size {} was shown, the tree has {tree_size} leaves", shown.size)));
-    }
-    let root = merkle::root(&Nodes(connection), size).map_err(|error| corrupt(error.to_string()))?;
-    if root != shown.root {
-        return Err(corrupt(format!("the tree of size {size} does not have the root that was shown")));
-    }
-    Ok(())
-}
-
-/// Every leaf reads, has its own number, and hashes to its node.
-fn check_leaves(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
-    let corrupt = |what: String| LedgerError::Corrupt { path: path.to_owned(), what };
-    let failed = |error| connect::explain(path, error);
-    let mut statement = connection.prepare("SELECT sequence, entry FROM leaves ORDER BY sequence").map_err(failed)?;
-    let mut found = statement.query([]).map_err(failed)?;
-    let mut expected = 0_u64;
-    while let Some(row) = found.next().map_err(failed)? {
-        let sequence: u64 = row.get(0).map_err(failed)?;
-        let entry: Vec<u8> = row.get(1).map_err(failed)?;
-        let inside = leaf::decode(&entry).map_err(|error| corrupt(format!("leaf {sequence}: {error}")))?.0;
-        let node: Option<Hash> = rows::node(connection, 0, sequence).map_err(failed)?;
-        if sequence != expected || inside != sequence || node != Some(merkle::leaf_hash(&entry)) {
-            return Err(corrupt(format!("leaf {sequence} is out of place")));
+/// A name that no earlier recovery used, or the one that this recovery used before it was interrupted.
+fn name_for_old(place: &Place, leaves: u64) -> std::io::Result<String> {
+    let database = std::fs::metadata(place.database())?;
+    for attempt in 1_u32.. {
+        let name = if attempt == 1 {
+            format!("ledger.faulted-{leaves}")
+        } else {
+            format!("ledger.faulted-{leaves}.{attempt}")
+        };
+        match std::fs::metadata(place.directory().join(&name)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(name),
+            Err(error) => return Err(error),
+            Ok(other) if (other.dev(), other.ino()) == (database.dev(), database.ino()) => return Ok(name),
+            Ok(_) => {}
         }
-        expected += 1;
     }
-    Ok(())
+    Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
-struct Nodes<'a>(&'a Connection);
-
-impl merkle::NodeStore for Nodes<'_> {
-    type Error = rusqlite::Error;
-
-    fn node(&self, level: u8, index: u64) -> Result<Option<Hash>, rusqlite::Error> {
-        rows::node(self.0, level, index)
+/// A digest over every value of a table.
+fn contents(connection: &Connection, table: &str, order: &str) -> rusqlite::Result<[u8; 32]> {
+    let mut statement = connection.prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))?;
+    let columns = statement.column_count();
+    let mut rows = statement.query([])?;
+    let mut digest = Sha256::new();
+    while let Some(row) = rows.next()? {
+        for column in 0..columns {
+            let (kind, bytes): (u8, Cow<'_, [u8]>) = match row.get_ref(column)? {
+                ValueRef::Null => (0, Cow::Borrowed(&[])),
+                ValueRef::Integer(number) => (1, Cow::Owned(number.to_be_bytes().to_vec())),
+                ValueRef::Real(number) => (2, Cow::Owned(number.to_be_bytes().to_vec())),
+                ValueRef::Text(text) => (3, Cow::Borrowed(text)),
+                ValueRef::Blob(blob) => (4, Cow::Borrowed(blob)),
+            };
+            digest.update([kind]);
+            digest.update(bytes.len().to_be_bytes());
+            digest.update(&bytes);
+        }
     }
+    Ok(digest.finalize().into())
 }

@@ -15,7 +15,7 @@ use crate::ledger::{Identity, Intent, View, newest_epochs};
 type Result<T> = rusqlite::Result<T>;
 
 /// A column of JSON. What does not read back is a damaged ledger, and said so by SQLite's own error type.
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))

@@ -70,9 +70,42 @@ CREATE TABLE checkpoints (
 ) STRICT;
 ";
 
+/// Every table with the order of its rows.
+pub(super) const ORDER: [(&str, &str); 9] = [
+    ("meta", "name"),
+    ("keys", "id"),
+    ("guards", "repository, role, epoch"),
+    ("roots", "repository"),
+    ("root_files", "digest"),
+    ("intents", "id"),
+    ("leaves", "sequence"),
+    ("nodes", "level, place"),
+    ("checkpoints", "size"),
+];
+
 /// Makes the tables in an empty database.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", SCHEMA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_compared_by_a_recovery_in_an_order_that_exists() {
+        let connection = Connection::open_in_memory().unwrap();
+        create(&connection).unwrap();
+        let mut statement =
+            connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
+        let tables: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let mut compared = ORDER.map(|(table, _)| table);
+        compared.sort_unstable();
+        assert_eq!(tables, compared);
+        for (table, order) in ORDER {
+            connection.prepare(&format!("SELECT * FROM {table} ORDER BY {order}")).unwrap();
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! The one thread that writes. Everyone who waits shares one transaction and one fsync.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, params};
 
@@ -16,8 +16,13 @@ use crate::ledger::{Change, CommitError, Committed, Condition, Expect, OnCommitt
 
 /// How many submissions share a transaction at most.
 const LARGEST_GROUP: usize = 1024;
-/// How many commits between two looks at the size of the write-ahead log.
+/// After how many commits, or how many bytes in them, the write-ahead log is moved into the database.
 const COMMITS_PER_CHECKPOINT: u64 = 256;
+const BYTES_PER_CHECKPOINT: usize = 64 << 20;
+/// What a unit writes besides its payload and files, roughly: pages of guards, leaves, nodes and indexes.
+const BYTES_PER_UNIT: usize = 16 << 10;
+/// How often a full disk is tried again while nobody asks.
+const TRY_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) enum Message {
     Submit(Vec<Unit>, OnCommitted),
@@ -35,8 +40,9 @@ type Results = Vec<Result<Committed, CommitError>>;
 
 impl Writer {
     pub(super) fn run(mut self) {
-        let mut commits = 0_u64;
-        while let Ok(first) = self.inbox.recv() {
+        let _ending = Ending(Arc::clone(&self.shared));
+        let (mut commits, mut bytes) = (0_u64, 0_usize);
+        while let Some(first) = self.wait() {
             let mut group = Vec::new();
             let mut stop = false;
             let mut next = Some(first);
@@ -55,15 +61,49 @@ impl Writer {
                 }
             }
             if !group.is_empty() {
-                self.commit(group);
                 commits += 1;
+                bytes += group.iter().flat_map(|(units, _)| units).map(bytes_of).sum::<usize>();
+                self.commit(group);
             }
-            if stop || commits % COMMITS_PER_CHECKPOINT == 1 {
+            if stop || commits >= COMMITS_PER_CHECKPOINT || bytes >= BYTES_PER_CHECKPOINT {
+                (commits, bytes) = (0, 0);
                 self.checkpoint_log(stop);
             }
             if stop {
                 return;
             }
+        }
+    }
+
+    /// The next message. While the disk is full it is tried again: whoever looks at the daemon's health sends nothing
+    /// until it serves.
+    fn wait(&mut self) -> Option<Message> {
+        loop {
+            if self.shared.condition() != Condition::DiskFull {
+                return self.inbox.recv().ok();
+            }
+            match self.inbox.recv_timeout(TRY_AGAIN_EVERY) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.try_again(),
+            }
+        }
+    }
+
+    /// Writes something durably that means nothing.
+    fn try_again(&mut self) {
+        let text =
+            "INSERT INTO meta (name, value) VALUES ('probe', '1') ON CONFLICT (name) DO UPDATE SET value = value + 1";
+        match self.connection.execute(text, []) {
+            Ok(_) => self.serve_again(),
+            Err(error) => drop(self.fail(&error)),
+        }
+    }
+
+    fn serve_again(&self) {
+        if self.shared.condition() == Condition::DiskFull {
+            tracing::info!("the disk under the ledger has space again");
+            self.shared.set_condition(Condition::Serving);
         }
     }
 
@@ -78,7 +118,7 @@ impl Writer {
         match self.transact(&group) {
             Ok((results, touched)) => {
                 self.shared.forget(touched);
-                self.shared.set_condition(Condition::Serving);
+                self.serve_again();
                 self.count(&results, begun);
                 for ((_, on_committed), results) in group.into_iter().zip(results) {
                     on_committed(results);
@@ -126,12 +166,20 @@ impl Writer {
         if let Condition::Fault(cause) = self.shared.condition() {
             return Err(CommitError::Fault(cause));
         }
-        let kept = self
-            .connection
-            .execute("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?1, ?2)", params![size, note]);
-        // Older ones prove nothing that the newest does not.
-        let kept = kept.and_then(|_| self.connection.execute("DELETE FROM checkpoints WHERE size < ?1", [size]));
-        kept.map(drop).map_err(|error| self.fail(&error))
+        let kept = self.connection.transaction().and_then(|transaction| {
+            transaction
+                .execute("INSERT OR REPLACE INTO checkpoints (size, note) VALUES (?1, ?2)", params![size, note])?;
+            // Older ones prove nothing that the newest does not.
+            transaction.execute("DELETE FROM checkpoints WHERE size < ?1", [size])?;
+            transaction.commit()
+        });
+        match kept {
+            Ok(()) => {
+                self.serve_again();
+                Ok(())
+            }
+            Err(error) => Err(self.fail(&error)),
+        }
     }
 
     /// Moves the write-ahead log into the database. Its errors are as fatal as a commit's.
@@ -150,11 +198,14 @@ impl Writer {
         let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull)
             || error.sqlite_error().is_some_and(|code| code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
         if full && self.connection.is_autocommit() {
-            tracing::warn!("the disk under the ledger is full");
-            self.shared.set_condition(Condition::DiskFull);
+            if self.shared.condition() != Condition::DiskFull {
+                tracing::warn!("the disk under the ledger is full");
+                self.shared.set_condition(Condition::DiskFull);
+            }
             return CommitError::DiskFull;
         }
-        let cause = error.to_string();
+        let code = error.sqlite_error().map_or(0, |failure| failure.extended_code);
+        let cause = format!("{error} (SQLite code {code})");
         let waits = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked, ErrorCode::OutOfMemory];
         if error.sqlite_error_code().is_some_and(|code| waits.contains(&code)) && self.connection.is_autocommit() {
             // Nothing was written. An operator's sqlite3 on the database must not stop the daemon for good.
@@ -183,13 +234,34 @@ impl Writer {
         for (units, on_committed) in units.iter().zip(callbacks) {
             on_committed(units.iter().map(|_| Ok(Committed { first_leaf, tree_size: first_leaf })).collect());
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(5));
         let group: Vec<(Vec<Unit>, OnCommitted)> =
             units.into_iter().map(|units| (units, Box::new(drop) as OnCommitted)).collect();
         if let Ok((_, touched)) = self.transact(&group) {
             self.shared.forget(touched);
         }
     }
+}
+
+/// Tells how the writer's thread ended: one that panicked serves nobody, and must not look as if it did.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_condition(Condition::Fault("the ledger's thread panicked".to_owned()));
+        }
+    }
+}
+
+/// What a unit adds to the write-ahead log, roughly.
+fn bytes_of(unit: &Unit) -> usize {
+    let of_change = |change: &Change| match change {
+        Change::Guard { payload, .. } => payload.as_ref().map_or(0, Vec::len),
+        Change::RootFile { file, .. } => file.len(),
+        _ => 0,
+    };
+    BYTES_PER_UNIT + unit.changes.iter().map(of_change).sum::<usize>()
 }
 
 impl Shared {
