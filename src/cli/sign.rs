@@ -97,6 +97,9 @@ impl Sign {
         } else {
             output.bytes(&payload.with_signatures(&response.signatures)?)?;
         }
+        if response.signatures.iter().all(|signature| signature.step == "replay") {
+            output.note(&format!("replayed: version {} was released before with these bytes", response.version));
+        }
         for messages::KeyRefusal { key, refusal } in response.refusals {
             let refusal = refusal.unwrap_or_default();
             output.note(&format!("key {key} did not sign: {}: {}", refusal.reason, refusal.detail));

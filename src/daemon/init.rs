@@ -39,6 +39,9 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
     say(&format!("made the ledger in {}", directory.display()));
     say(&format!("audit log {}; keep its verifier key where this machine cannot change it:", identity.origin));
     say(&format!("  {verifier_key}"));
+    if !dev {
+        say("serve with: sealwardd --config FILE");
+    }
     Ok(())
 }
 

@@ -105,7 +105,9 @@ pub(super) fn serve(
         let end = until(stopped.clone());
         match kind {
             Kind::Unix(listener) => {
-                tracing::info!(listener = %name, address = ?listener.local_addr().ok(), "listening");
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname()).unwrap_or(Path::new(""));
+                tracing::info!(listener = %name, path = %path.display(), "listening");
                 let incoming = accept(listener, Arc::clone(&name), Arc::clone(&places), stopped.clone());
                 let mut builder = builder;
                 let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);

@@ -50,7 +50,11 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
         (Some(Command::Recover { config }), _) => init::recover(&load(&config)?),
         (Some(Command::Config(ConfigCommand::Check { config })), _) => {
             let configuration = load(&config)?;
-            say(&format!("{}: good, {} warnings", config.display(), configuration.warnings.len()));
+            say(&format!(
+                "{}: the text is good, {} warnings; secrets and devices that it names were not opened",
+                config.display(),
+                configuration.warnings.len()
+            ));
             Ok(())
         }
         (Some(Command::Man { directory }), _) => arguments::write_man_page(&directory),

@@ -184,9 +184,20 @@ impl Engine {
                 intent.algorithm, intent.repository, intent.keystore, intent.begun
             ));
         }
+        for (name, desk) in &self.desks {
+            if let KeystoreCondition::NotReady { cause, since } = desk.keystore().probe() {
+                warnings.push(format!("keystore {name} does not sign since {since}: {cause}"));
+            }
+        }
         let now = self.now();
         for repository in self.ledger.repositories().map_err(|error| error.denial())? {
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
+            if view.guards.is_empty() && !view.keys.is_empty() {
+                warnings.push(format!(
+                    "{repository} has keys and no guards: nothing signs until it is begun with \
+                     `key generate --new-repository` or its guards are seeded"
+                ));
+            }
             if view.roots.is_unrooted() {
                 warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));
             }
