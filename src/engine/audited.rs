@@ -111,6 +111,12 @@ impl Engine {
         self.metrics.count("connect", None, Some(&Denial::new(Reason::Unauthenticated, String::new())));
     }
 
+    /// Counts a request that never became one.
+    pub fn count_undecoded(&self, caller: &Caller, reason: Reason) {
+        self.aggregates.add(caller, "decode", reason.name());
+        self.metrics.count("decode", None, Some(&Denial::new(reason, String::new())));
+    }
+
     /// Counts what is answered from the record.
     pub(super) fn count_replay(&self, call: &Call) {
         self.aggregates.add(&call.caller, "sign", "replay");

@@ -179,8 +179,11 @@ fn messages_that_are_too_large_or_no_protobuf_are_refused_and_the_daemon_stays()
         [&b"\0\0\0\0\x05\xff\xff\xff\xff\xff"[..], b"\0\xff\xff\xff\xff", b"\x01\0\0\0\0", b"", b"\0\0\0\0\x02\x0a\x7f"]
     {
         let code = world.raw_grpc("/sealward.v1.SigningService/Sign", body);
-        assert!(code.is_some_and(|code| code != 0), "{body:?}: {code:?}");
+        assert_eq!(code, Some(3), "{body:?}: INVALID_ARGUMENT");
     }
+    let page = world.metrics();
+    let counted = "sealward_requests_total{verb=\"decode\",role=\"\",outcome=\"denied\",reason=\"malformed\"}";
+    assert!(page.contains(counted), "{page}");
     assert!(world.sealward(&["status"]).status.success());
     assert!(!world.log().contains("panicked"), "{}", world.log());
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use tonic::transport::server::TlsConnectInfo;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use super::Door;
+use crate::domain::caller::Caller;
 use crate::domain::outcome::{Denial, Reason};
 use crate::door::identity::{NoIdentity, of_certificate};
 use crate::door::stream::Peer;
@@ -26,7 +27,7 @@ impl Door {
     {
         let id = request_id();
         let refused = |denial: &Denial| to_status(denial.reason, &denial.detail, &id);
-        let caller = caller(&request).map_err(|error| {
+        let caller = caller(request.extensions()).map_err(|error| {
             let listener = listener(&request);
             tracing::warn!(request = %id, listener, %error, "a peer without an identity");
             self.engine.count_unauthenticated(listener);
@@ -54,8 +55,8 @@ impl Door {
     }
 }
 
-fn caller<T>(request: &Request<T>) -> Result<crate::domain::caller::Caller, NoIdentity> {
-    let extensions = request.extensions();
+/// Who is at the other end of the connection that a request came through.
+pub(super) fn caller(extensions: &Extensions) -> Result<Caller, NoIdentity> {
     if let Some(tls) = extensions.get::<TlsConnectInfo<Peer>>() {
         let certificates = tls.peer_certs().ok_or(NoIdentity::NoCertificate)?;
         return of_certificate(certificates.first().ok_or(NoIdentity::NoCertificate)?);
@@ -91,7 +92,7 @@ fn asked_for<T>(request: &Request<T>) -> Option<Duration> {
 }
 
 /// 24 random hexadecimal digits. Without randomness nothing else works either; then the id says so.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let mut bytes = [0; 12];
     match aws_lc_rs::rand::fill(&mut bytes) {
         Ok(()) => hex::encode(bytes),
@@ -119,6 +120,6 @@ mod tests {
 
     #[test]
     fn a_request_without_a_peer_is_nobodys() {
-        assert!(caller(&Request::new(())).is_err());
+        assert!(caller(Request::new(()).extensions()).is_err());
     }
 }

@@ -7,6 +7,7 @@ mod keys;
 mod present;
 mod root;
 mod signing;
+mod undecoded;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,15 +71,19 @@ impl Drop for Entered {
 
 /// All services of version 1.
 pub fn routes(engine: Arc<Engine>, limits: Limits, in_flight: InFlight) -> Routes {
-    let door = Door { engine, limits, in_flight };
+    let door = Door { engine: Arc::clone(&engine), limits, in_flight };
     let bytes = limits.message_bytes;
-    Routes::new(v1::signing_service_server::SigningServiceServer::new(door.clone()).max_decoding_message_size(bytes))
-        .add_service(v1::key_service_server::KeyServiceServer::new(door.clone()).max_decoding_message_size(bytes))
-        .add_service(
-            v1::root_service_server::RootServiceServer::new(door.clone())
-                .max_decoding_message_size(bytes)
-                .max_encoding_message_size(bytes),
-        )
-        .add_service(v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(bytes))
-        .add_service(v1::admin_service_server::AdminServiceServer::new(door))
+    let routes = Routes::new(
+        v1::signing_service_server::SigningServiceServer::new(door.clone()).max_decoding_message_size(bytes),
+    )
+    .add_service(v1::key_service_server::KeyServiceServer::new(door.clone()).max_decoding_message_size(bytes))
+    .add_service(
+        v1::root_service_server::RootServiceServer::new(door.clone())
+            .max_decoding_message_size(bytes)
+            .max_encoding_message_size(bytes),
+    )
+    .add_service(v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(bytes))
+    .add_service(v1::admin_service_server::AdminServiceServer::new(door));
+    let name = axum::middleware::from_fn_with_state(engine, undecoded::name);
+    Routes::from(routes.into_axum_router().layer(name))
 }
