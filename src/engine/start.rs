@@ -35,7 +35,7 @@ pub enum StartError {
 /// A key of an offline role within reach of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "key {key} is in keystore {keystore}, and a root of {repository} lists it for {role}: offline keys must not be within reach of a daemon. Take the key away first"
+    "key {key} is in keystore {keystore}, and {repository} has it for {role}, which is offline: offline keys must not be within reach of a daemon. Take the key away first"
 )]
 pub struct OfflineKeyHere {
     /// The key.
@@ -140,6 +140,15 @@ fn offline_key(
             let offline = *role == Role::Root || custody == Some(Custody::Offline);
             if let Some(key) = listed.keys.keys().find(|key| offline && ids.contains(key)) {
                 let (key, keystore, role) = (*key, keystore.clone(), role.clone());
+                return Ok(Some(OfflineKeyHere { key, keystore, repository: repository.to_string(), role }));
+            }
+        }
+        // A role that was online when its key was made, and is offline by policy now.
+        for key in view.keys.iter().filter(|key| !matches!(key.state, KeyState::Retired | KeyState::Destroyed)) {
+            let custody = |role: &&Role| policy.and_then(|policy| policy.roles.get(*role)).map(|limits| limits.custody);
+            let offline = key.roles.iter().find(|role| custody(role) == Some(Custody::Offline));
+            if let (Some(role), true) = (offline, ids.contains(&key.id())) {
+                let (key, keystore, role) = (key.id(), keystore.clone(), role.clone());
                 return Ok(Some(OfflineKeyHere { key, keystore, repository: repository.to_string(), role }));
             }
         }

@@ -284,3 +284,18 @@ fn a_hostile_name_is_malformed_and_shown_without_its_control_characters() {
     }
     assert_eq!(world.refusal("demo", "root", "{}"), "offline-role");
 }
+
+#[test]
+fn a_key_of_a_role_that_became_offline_keeps_the_daemon_from_starting() {
+    let mut world = World::configured(crate::support::SOFTWARE);
+    world.key("demo", "targets", true);
+    world.stop();
+    world.configure(
+        &crate::support::SOFTWARE.replace(
+            "custody = \"online\"\nkeystore = \"software\"\nalgorithm = \"ecdsa-p384\"",
+            "custody = \"offline\"",
+        ),
+    );
+    let told = world.try_start().unwrap_err();
+    assert!(told.starts_with("exit Some(77)") && told.contains("offline keys must not be within reach"), "{told}");
+}
