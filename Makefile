@@ -47,6 +47,7 @@ man: ## Man pages into target/man
 	mkdir -p "$(TARGET)/man"
 	"$(TARGET)/debug/sealwardd" man "$(TARGET)/man"
 	"$(TARGET)/debug/sealward" man "$(TARGET)/man"
+	"$(TARGET)/debug/sealward-ceremony" man "$(TARGET)/man"
 
 fmt: ## Format
 	$(CARGO) fmt

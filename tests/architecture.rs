@@ -108,7 +108,7 @@ const TABLE: &[Room] = &[
     Room {
         name: "ceremony",
         may_use: "domain tuf keystore audit::merkle",
-        crates: "base64ct clap hex rpassword rustix secrecy serde serde_json sha2 thiserror time zeroize",
+        crates: "base64ct clap clap_mangen hex rpassword rustix secrecy serde serde_json sha2 thiserror time zeroize",
         never: "std::net rustix::net",
     },
     Room {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
 use super::error::CeremonyError;
-use super::{keygen, merge, propose, review, sign, verify};
+use super::{keygen, man, merge, propose, review, sign, verify};
 
 /// Make and sign TUF roots by several people, on machines without a network.
 #[derive(Debug, Parser)]
@@ -44,6 +44,9 @@ pub(super) enum Verb {
     Merge(merge::Merge),
     /// Check a chain of roots
     Verify(verify::Verify),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::Man),
 }
 
 /// Which root a proposal follows.

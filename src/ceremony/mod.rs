@@ -15,6 +15,7 @@ mod file;
 mod harden;
 mod holder;
 mod keygen;
+mod man;
 mod medium;
 mod members;
 mod merge;
@@ -74,6 +75,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), CeremonyErr
         Verb::Sign(verb) => verb.run(state, now, output),
         Verb::Merge(verb) => verb.run(state, now, output),
         Verb::Verify(verb) => verb.run(now, output),
+        Verb::Man(verb) => verb.run(output),
     }
 }
 

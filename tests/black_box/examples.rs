@@ -101,6 +101,28 @@ fn what_the_readme_says_is_typed() {
     }
 }
 
+#[test]
+fn every_program_writes_its_manual_pages() {
+    let pages = tempfile::tempdir().unwrap();
+    for program in
+        [env!("CARGO_BIN_EXE_sealwardd"), env!("CARGO_BIN_EXE_sealward"), env!("CARGO_BIN_EXE_sealward-ceremony")]
+    {
+        let done = Command::new(program).arg("man").arg(pages.path()).output().unwrap();
+        assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    for page in [
+        "sealwardd.1",
+        "sealwardd-init.1",
+        "sealward.1",
+        "sealward-sign.1",
+        "sealward-ceremony.1",
+        "sealward-ceremony-merge.1",
+    ] {
+        let text = fs::read_to_string(pages.path().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
+        assert!(text.contains(".SH NAME") && text.len() > 500, "{page}");
+    }
+}
+
 fn shell_lines(text: &str) -> Vec<&str> {
     let mut inside = false;
     let mut lines = Vec::new();
