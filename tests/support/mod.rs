@@ -238,23 +238,22 @@ impl World {
 
     /// Runs `sealward` against this daemon.
     pub fn sealward(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sealward"))
-            .env("SEALWARD_SERVER", self.server())
-            .current_dir(self.directory.path())
-            .args(arguments)
-            .output()
-            .unwrap()
+        bounded(
+            Command::new(env!("CARGO_BIN_EXE_sealward"))
+                .env("SEALWARD_SERVER", self.server())
+                .current_dir(self.directory.path())
+                .args(arguments),
+        )
     }
 
     /// Runs `sealwardd` with these arguments, to its end.
     pub fn sealwardd(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sealwardd"))
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.directory.path())
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        bounded(
+            Command::new(env!("CARGO_BIN_EXE_sealwardd"))
+                .envs(self.environment.iter().map(|(name, value)| (name, value)))
+                .current_dir(self.directory.path())
+                .args(arguments),
+        )
     }
 
     /// Runs something with a connected client.
@@ -328,6 +327,25 @@ impl Drop for World {
             eprintln!("--- daemon log ---\n{}", self.log());
         }
     }
+}
+
+/// Runs a program to its end. One that goes on, such as a daemon that should have refused to start, is a failure and not
+/// a test that hangs.
+pub fn bounded(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let (ended, wait) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let late = wait.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+        if late {
+            drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+        late
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    assert!(!watch.join().unwrap(), "{command:?} did not end: {}", String::from_utf8_lossy(&output.stderr));
+    output
 }
 
 /// A request for every eligible key of a role.
