@@ -4,3 +4,4 @@
 mod support;
 
 mod first_light;
+mod ledger_faults;

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sealward::client::messages::{GenerateKeyRequest, Key, SignRequest, SignResponse};
 use sealward::client::{Client, ClientError, Server, TlsFiles};
 
+pub mod faults;
+
 /// How long anything in a test may take before it is a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -248,7 +250,8 @@ pub fn snapshot(version: u64, targets: u64, more: &[(&str, u64)], expires: &str)
     let mut entries: Vec<(&str, u64)> = vec![("targets.json", targets)];
     entries.extend_from_slice(more);
     entries.sort_unstable();
-    let entries: Vec<_> = entries.iter().map(|(file, version)| format!(r#""{file}":{{"version":{version}}}"#)).collect();
+    let entries: Vec<_> =
+        entries.iter().map(|(file, version)| format!(r#""{file}":{{"version":{version}}}"#)).collect();
     format!(
         r#"{{"_type":"snapshot","expires":"{expires}","meta":{{{}}},"spec_version":"1.0.31","version":{version}}}"#,
         entries.join(",")
