@@ -21,6 +21,6 @@ impl Man {
         clap_mangen::generate_to(Arguments::command(), &path)
             .map_err(|error| CeremonyError::Output { path: path.clone(), cause: error.to_string() })?;
         let shown = path.display().to_string();
-        output.answer(&json!({ "v": 1, "directory": &shown }), &[shown.clone()])
+        output.answer(&json!({ "v": 1, "directory": &shown }), std::slice::from_ref(&shown))
     }
 }

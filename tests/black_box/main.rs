@@ -10,4 +10,5 @@ mod bad_input;
 mod doors;
 mod examples;
 mod first_light;
+mod ledger_faults;
 mod roots;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sealward::client::messages::{GenerateKeyRequest, Key, SignRequest, SignResponse};
 use sealward::client::{Client, ClientError, Server, TlsFiles};
 
+pub mod faults;
 pub mod pki;
 mod raw;
 pub mod roots;
