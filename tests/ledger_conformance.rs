@@ -7,6 +7,8 @@
 #[path = "support/values.rs"]
 mod values;
 
+#[path = "ledger_conformance/damage.rs"]
+mod damage;
 #[path = "ledger_conformance/leaves.rs"]
 mod leaves;
 #[path = "ledger_conformance/many.rs"]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use sealward::client::messages::{KeySignature, ListLeavesRequest, StatusRequest, StatusResponse};
+use sealward::domain::name::Sha256Digest;
 
 use crate::support::faults::{Injection, Mount, copy_files, restore_files, text};
 use crate::support::{PATIENCE, World, snapshot, targets, timestamp, tomorrow};
@@ -360,13 +361,18 @@ fn a_tree_that_was_cut_below_the_newest_checkpoint_is_refused() {
 #[test]
 fn a_guard_that_does_not_hold_what_the_log_says_was_released_is_refused() {
     let (world, whole) = stopped();
-    let older = "UPDATE guards SET record = replace(record, '\"head\":{\"version\":1', '\"head\":{\"version\":2')
-        WHERE role = 'timestamp'";
-    let none = "UPDATE guards SET record = json_set(record, '$.head', null) WHERE role = 'timestamp'";
-    for change in [older, none] {
+    let (older, newer) = (r#""head":{"version":1"#, r#""head":{"version":2"#);
+    for (from, to) in [(older, newer), (r#""head":{"#, r#""head":null,"was":{"#)] {
         restore_files(&whole, &ledger(&world));
         let connection = Connection::open(database(&world)).unwrap();
-        assert_eq!(connection.execute(change, []).unwrap(), 1);
+        let select = "SELECT record FROM guards WHERE role = 'timestamp'";
+        let record: String = connection.query_row(select, [], |row| row.get(0)).unwrap();
+        let changed = record.replacen(from, to, 1);
+        assert_ne!(changed, record);
+        // Whoever changes a record by hand may well put its digest right.
+        let update = "UPDATE guards SET record = ?1, digest = ?2 WHERE role = 'timestamp'";
+        let digest = Sha256Digest::of(changed.as_bytes());
+        assert_eq!(connection.execute(update, (&changed, digest.as_bytes())).unwrap(), 1);
         drop(connection);
         let said = refuses_to_start(&world, 65);
         assert!(said.contains("does not hold what its newest leaf released"), "{said}");

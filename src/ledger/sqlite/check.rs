@@ -71,11 +71,14 @@ impl Check<'_> {
 
     /// I4: the tree is at least as large as every checkpoint that was shown, and has its root there.
     fn checkpoint(&self, identity: &Identity, tree_size: u64) -> Result<(), LedgerError> {
+        let key = note::VerifierKey::parse(&identity.verifier_key)
+            .map_err(|_| self.corrupt("the log's verifier key does not read".into()))?;
+        if key.name() != identity.origin {
+            return Err(self.corrupt("the log's origin is not the name of its key".into()));
+        }
         let Some((size, text)) = self.sql(rows::newest_checkpoint(self.connection))? else {
             return Ok(());
         };
-        let key = note::VerifierKey::parse(&identity.verifier_key)
-            .map_err(|_| self.corrupt("the log's verifier key does not read".into()))?;
         let shown =
             checkpoint::open(&text, &key).map_err(|error| self.corrupt(format!("newest checkpoint: {error}")))?;
         if shown.size != size || tree_size < size {
@@ -123,19 +126,19 @@ impl Check<'_> {
     }
 
     fn keys(&self) -> Result<(), LedgerError> {
-        let text = "SELECT record, id, repository, revision FROM keys";
+        let text = "SELECT record, digest, id, repository, revision FROM keys";
         self.each(text, |row, record: KeyRecord| {
-            let columns: (String, String, u64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let columns: (String, String, u64) = (row.get(2)?, row.get(3)?, row.get(4)?);
             let inside = (record.id().to_string(), record.repository.to_string(), record.revision);
             Ok((columns != inside).then(|| format!("the record of key {} is not the one of its row", record.id())))
         })
     }
 
     fn guards(&self, released: &Released) -> Result<(), LedgerError> {
-        let text = "SELECT record, repository, role, epoch, revision FROM guards";
+        let text = "SELECT record, digest, repository, role, epoch, revision FROM guards";
         self.each(text, |row, guard: Guard| {
             let name = &guard.name;
-            let columns: (String, String, u32, u64) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            let columns: (String, String, u32, u64) = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
             if columns != (name.repository.to_string(), name.role.to_string(), name.epoch, guard.revision) {
                 return Ok(Some(format!("the record of the guard of {name} is not the one of its row")));
             }
@@ -148,8 +151,8 @@ impl Check<'_> {
     }
 
     fn roots(&self) -> Result<(), LedgerError> {
-        self.each("SELECT record, repository, revision FROM roots", |row, roots: Roots| {
-            let columns: (String, u64) = (row.get(1)?, row.get(2)?);
+        self.each("SELECT record, digest, repository, revision FROM roots", |row, roots: Roots| {
+            let columns: (String, u64) = (row.get(2)?, row.get(3)?);
             let name = &roots.repository;
             Ok((columns != (name.to_string(), roots.revision))
                 .then(|| format!("the roots of {name} are not those of their row")))

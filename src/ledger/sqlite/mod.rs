@@ -65,7 +65,7 @@ impl SqliteLedger {
         let path = place.database();
         let failed = |error| connect::explain(&path, error);
         let connection = connect::writer(&place)?;
-        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
         if verdict != "ok" {
             return Err(LedgerError::Corrupt { path, what: verdict });
         }
@@ -175,9 +175,9 @@ impl Ledger for SqliteLedger {
         let found = self.read(|connection| {
             connection
                 .query_row(
-                    "SELECT record, payload FROM guards WHERE repository = ?1 AND role = ?2 AND epoch = ?3",
+                    "SELECT record, digest, payload FROM guards WHERE repository = ?1 AND role = ?2 AND epoch = ?3",
                     params![guard.repository.as_str(), guard.role.as_str(), guard.epoch],
-                    |row| Ok((rows::json::<Guard>(row, 0)?, row.get::<_, Option<Vec<u8>>>(1)?)),
+                    |row| Ok((rows::json::<Guard>(row, 0)?, row.get::<_, Option<Vec<u8>>>(2)?)),
                 )
                 .optional()
         })?;

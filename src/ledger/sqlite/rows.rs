@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::audit::merkle::Hash;
 use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
-use crate::domain::name::RepositoryName;
+use crate::domain::name::{RepositoryName, Sha256Digest};
 use crate::domain::public_key::KeyId;
 use crate::domain::root::Roots;
 use crate::domain::time::Instant;
@@ -14,16 +14,22 @@ use crate::ledger::{Identity, Intent, View, newest_epochs};
 
 type Result<T> = rusqlite::Result<T>;
 
-/// A column of JSON. What does not read back is a damaged ledger, and said so by SQLite's own error type.
+/// A record, with its digest in the next column. What does not read back is a damaged ledger, and said so by SQLite's own
+/// error type.
 pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<T> {
-    let text: String = row.get(column)?;
-    serde_json::from_str(&text).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-    })
+    let text = row.get_ref(column)?.as_str()?;
+    if row.get::<_, [u8; 32]>(column + 1)? != *Sha256Digest::of(text.as_bytes()).as_bytes() {
+        return Err(misread("a record does not have its digest"));
+    }
+    serde_json::from_str(text).map_err(|error| misread(&error.to_string()))
 }
 
-pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+/// A record's text and its digest.
+pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<(String, [u8; 32])> {
+    let text =
+        serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let digest = *Sha256Digest::of(text.as_bytes()).as_bytes();
+    Ok((text, digest))
 }
 
 pub(super) fn identity(connection: &Connection) -> Result<Identity> {
@@ -66,15 +72,15 @@ pub(super) fn put_identity(connection: &Connection, identity: &Identity) -> Resu
 pub(super) fn view(connection: &Connection, repository: &RepositoryName) -> Result<View> {
     let name = repository.as_str();
     let keys = connection
-        .prepare_cached("SELECT record FROM keys WHERE repository = ?1 ORDER BY sequence")?
+        .prepare_cached("SELECT record, digest FROM keys WHERE repository = ?1 ORDER BY sequence")?
         .query_map([name], |row| json::<KeyRecord>(row, 0))?
         .collect::<Result<_>>()?;
     let guards: Vec<Guard> = connection
-        .prepare_cached("SELECT record FROM guards WHERE repository = ?1")?
+        .prepare_cached("SELECT record, digest FROM guards WHERE repository = ?1")?
         .query_map([name], |row| json(row, 0))?
         .collect::<Result<_>>()?;
     let roots = connection
-        .prepare_cached("SELECT record FROM roots WHERE repository = ?1")?
+        .prepare_cached("SELECT record, digest FROM roots WHERE repository = ?1")?
         .query_row([name], |row| json::<Roots>(row, 0))
         .optional()?
         .unwrap_or_else(|| Roots::unrooted(repository.clone()));
@@ -92,13 +98,16 @@ pub(super) fn repositories(connection: &Connection) -> Result<Vec<String>> {
 
 pub(super) fn key(connection: &Connection, id: &KeyId) -> Result<Option<KeyRecord>> {
     connection
-        .prepare_cached("SELECT record FROM keys WHERE id = ?1")?
+        .prepare_cached("SELECT record, digest FROM keys WHERE id = ?1")?
         .query_row([id.to_string()], |row| json(row, 0))
         .optional()
 }
 
 pub(super) fn intents(connection: &Connection) -> Result<Vec<Intent>> {
-    connection.prepare_cached("SELECT record FROM intents ORDER BY id")?.query_map([], |row| json(row, 0))?.collect()
+    connection
+        .prepare_cached("SELECT record, digest FROM intents ORDER BY id")?
+        .query_map([], |row| json(row, 0))?
+        .collect()
 }
 
 pub(super) fn guard_revision(connection: &Connection, name: &GuardName) -> Result<u64> {

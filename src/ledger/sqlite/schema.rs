@@ -8,7 +8,8 @@ pub(super) const APPLICATION_ID: i64 = 0x5345_414c;
 pub(super) const SCHEMA: i64 = 1;
 
 /// Values are JSON of the domain's own types; columns beside it are what is searched and compared. STRICT, so that a
-/// value of another type is an error and not a surprise.
+/// value of another type is an error and not a surprise. Beside each record stands its SHA-256: SQLite has no checksums, and a
+/// bit that flips in a version must not be read as a version.
 const TABLES: &str = "
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
@@ -20,7 +21,8 @@ CREATE TABLE keys (
     repository TEXT NOT NULL,
     revision   INTEGER NOT NULL,
     sequence   INTEGER NOT NULL,
-    record     TEXT NOT NULL
+    record     TEXT NOT NULL,
+    digest     BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX keys_by_repository ON keys (repository, sequence);
 
@@ -30,6 +32,7 @@ CREATE TABLE guards (
     epoch      INTEGER NOT NULL,
     revision   INTEGER NOT NULL,
     record     TEXT NOT NULL,
+    digest     BLOB NOT NULL,
     payload    BLOB,
     PRIMARY KEY (repository, role, epoch)
 ) STRICT;
@@ -37,7 +40,8 @@ CREATE TABLE guards (
 CREATE TABLE roots (
     repository TEXT PRIMARY KEY,
     revision   INTEGER NOT NULL,
-    record     TEXT NOT NULL
+    record     TEXT NOT NULL,
+    digest     BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE root_files (
@@ -49,7 +53,8 @@ CREATE TABLE root_files (
 
 CREATE TABLE intents (
     id     TEXT PRIMARY KEY,
-    record TEXT NOT NULL
+    record TEXT NOT NULL,
+    digest BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE leaves (

@@ -332,47 +332,49 @@ fn apply_change(connection: &Connection, change: &Change, touched: &mut Vec<Repo
             if active() == Some(Mutation::SkipGuardUpdate) && guard.revision > 1 {
                 return Ok(());
             }
+            let (text, digest) = rows::encode(guard)?;
             connection
                 .prepare_cached(
-                    "INSERT INTO guards (repository, role, epoch, revision, record, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                    "INSERT INTO guards (repository, role, epoch, revision, record, digest, payload)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                      ON CONFLICT (repository, role, epoch) DO UPDATE SET payload = CASE
                          WHEN excluded.payload IS NOT NULL THEN excluded.payload
                          WHEN json_extract(guards.record, '$.head.digest') = json_extract(excluded.record, '$.head.digest')
                              THEN guards.payload END,
-                         revision = excluded.revision, record = excluded.record",
+                         revision = excluded.revision, record = excluded.record, digest = excluded.digest",
                 )?
                 .execute(params![
                     name.repository.as_str(),
                     name.role.as_str(),
                     name.epoch,
                     guard.revision,
-                    rows::encode(guard)?,
+                    text,
+                    digest,
                     payload
                 ])?;
             touched.push(name.repository.clone());
         }
         Change::Key(record) => {
+            let (text, digest) = rows::encode(record)?;
             connection
                 .prepare_cached(
-                    "INSERT INTO keys (id, repository, revision, sequence, record)
-                     VALUES (?1, ?2, ?3, (SELECT coalesce(max(sequence) + 1, 0) FROM keys), ?4)
-                     ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, record = excluded.record",
+                    "INSERT INTO keys (id, repository, revision, sequence, record, digest)
+                     VALUES (?1, ?2, ?3, (SELECT coalesce(max(sequence) + 1, 0) FROM keys), ?4, ?5)
+                     ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, record = excluded.record,
+                         digest = excluded.digest",
                 )?
-                .execute(params![
-                    record.id().to_string(),
-                    record.repository.as_str(),
-                    record.revision,
-                    rows::encode(record)?
-                ])?;
+                .execute(params![record.id().to_string(), record.repository.as_str(), record.revision, text, digest])?;
             touched.push(record.repository.clone());
         }
         Change::Roots(roots) => {
+            let (text, digest) = rows::encode(roots)?;
             connection
                 .prepare_cached(
-                    "INSERT INTO roots (repository, revision, record) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (repository) DO UPDATE SET revision = excluded.revision, record = excluded.record",
+                    "INSERT INTO roots (repository, revision, record, digest) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (repository) DO UPDATE SET revision = excluded.revision, record = excluded.record,
+                         digest = excluded.digest",
                 )?
-                .execute(params![roots.repository.as_str(), roots.revision, rows::encode(roots)?])?;
+                .execute(params![roots.repository.as_str(), roots.revision, text, digest])?;
             touched.push(roots.repository.clone());
         }
         Change::RootFile { repository, version, digest, file } => {
@@ -383,9 +385,10 @@ fn apply_change(connection: &Connection, change: &Change, touched: &mut Vec<Repo
                 .execute(params![digest.to_string(), repository.as_str(), version.get(), file])?;
         }
         Change::IntentBegins(intent) => {
+            let (text, digest) = rows::encode(intent)?;
             connection
-                .prepare_cached("INSERT INTO intents (id, record) VALUES (?1, ?2)")?
-                .execute(params![intent.id, rows::encode(intent)?])?;
+                .prepare_cached("INSERT INTO intents (id, record, digest) VALUES (?1, ?2, ?3)")?
+                .execute(params![intent.id, text, digest])?;
         }
         Change::IntentEnds(id) => {
             connection.prepare_cached("DELETE FROM intents WHERE id = ?1")?.execute([id])?;
