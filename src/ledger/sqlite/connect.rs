@@ -80,7 +80,7 @@ pub(super) fn explain(path: &Path, error: rusqlite::Error) -> LedgerError {
 }
 
 /// What is there is not what we wrote: a value of another type or form, a row or a table that is missing.
-fn is_misread(error: &rusqlite::Error) -> bool {
+pub(super) fn is_misread(error: &rusqlite::Error) -> bool {
     use rusqlite::Error;
     match error {
         Error::FromSqlConversionFailure(..)

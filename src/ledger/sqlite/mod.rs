@@ -65,7 +65,8 @@ impl SqliteLedger {
         let path = place.database();
         let failed = |error| connect::explain(&path, error);
         let connection = connect::writer(&place)?;
-        let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        let verdict: String =
+            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
         if verdict != "ok" {
             return Err(LedgerError::Corrupt { path, what: verdict });
         }
@@ -96,7 +97,7 @@ impl SqliteLedger {
         query(&reader).map_err(|error| {
             // What cannot be read back cannot be trusted to be written either.
             let broken = [ErrorCode::SystemIoFailure, ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
-            if error.sqlite_error_code().is_some_and(|code| broken.contains(&code)) {
+            if connect::is_misread(&error) || error.sqlite_error_code().is_some_and(|code| broken.contains(&code)) {
                 self.shared.latch(&error.to_string());
             }
             connect::explain(self.shared.place.directory(), error)
