@@ -3,6 +3,9 @@
 //! A test's name is its sentence in short. What only a whole daemon can show (leaves, order, what is durable) is in the
 //! black-box tests and in the crash harness.
 
+// clippy.toml lets tests unwrap; their helpers are not inside a `#[test]` and need to be let by name.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+
 #[path = "support/values.rs"]
 mod values;
 

@@ -1,6 +1,9 @@
 //! One suite for every ledger. A test takes a function that opens the same ledger, again and again; an implementation is
 //! mounted by a macro below, so that PostgreSQL follows with a `mod` of its own.
 
+// clippy.toml lets tests unwrap; their helpers are not inside a `#[test]` and need to be let by name.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+
 #[path = "support/values.rs"]
 mod values;
 

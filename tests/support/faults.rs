@@ -15,18 +15,18 @@ impl Mount {
     pub fn small(directory: &Path, kibibytes: u32) -> Option<Self> {
         fs::create_dir_all(directory).unwrap();
         let options = format!("size={kibibytes}k,mode=0700");
-        Self::mount(&["-t", "tmpfs", "-o", &options, "none"], directory)
+        Self::at(&["-t", "tmpfs", "-o", &options, "none"], directory)
     }
 
     /// What is there already, read-only.
     pub fn read_only(directory: &Path) -> Option<Self> {
-        let mount = Self::mount(&["--bind", directory.to_str().unwrap()], directory)?;
+        let mount = Self::at(&["--bind", directory.to_str().unwrap()], directory)?;
         let remounted = run("mount", &["-o", "remount,ro,bind", directory.to_str().unwrap()]);
         assert!(remounted.status.success(), "{}", text(&remounted.stderr));
         Some(mount)
     }
 
-    fn mount(arguments: &[&str], directory: &Path) -> Option<Self> {
+    fn at(arguments: &[&str], directory: &Path) -> Option<Self> {
         let mounted = run("mount", &[arguments, &[directory.to_str().unwrap()]].concat());
         if mounted.status.success() {
             return Some(Self(directory.to_owned()));
@@ -77,7 +77,7 @@ impl Drop for Injection {
     fn drop(&mut self) {
         // SIGINT makes it let go of the process first.
         let strace = rustix::process::Pid::from_child(&self.0);
-        drop(rustix::process::kill_process(strace, rustix::process::Signal::INT));
+        let _ = rustix::process::kill_process(strace, rustix::process::Signal::INT);
         drop(self.0.wait());
     }
 }

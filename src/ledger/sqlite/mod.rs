@@ -65,7 +65,8 @@ impl SqliteLedger {
         let path = place.database();
         let failed = |error| connect::explain(&path, error);
         let connection = connect::writer(&place)?;
-        let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        let verdict: String =
+            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
         if verdict != "ok" {
             return Err(LedgerError::Corrupt { path, what: verdict });
         }
