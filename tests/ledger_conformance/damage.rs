@@ -20,6 +20,17 @@ fn fill(directory: &Path) {
     let ledger = SqliteLedger::open(directory, false).unwrap();
     let mut model = Model::new();
     model.roots.trusted = Some(root(1, &[(Role::Timestamp, &[1]), (Role::Snapshot, &[2]), (Role::Targets, &[3])]));
+    let intent = Intent {
+        id: "aa".to_owned(),
+        keystore: "software".parse().unwrap(),
+        algorithm: Algorithm::Ed25519,
+        repository: repository(),
+        roles: RoleSet::new([Role::Timestamp].into()).unwrap(),
+        begun: NOW,
+    };
+    let digest = Sha256Digest::of(ROOT);
+    let file = Change::RootFile { repository: repository(), version: version(1), digest, file: ROOT.to_vec() };
+    commit_one(&ledger, Unit { changes: vec![Change::IntentBegins(intent), file], ..Unit::default() }).unwrap();
     let changes = model
         .keys
         .iter()
@@ -90,6 +101,7 @@ fn a_bit_that_flips_anywhere_is_refused_or_without_effect() {
     fill(directory.path());
     let memory = read(directory.path()).unwrap();
     assert_eq!((memory.view.keys.len(), memory.view.guards.len(), memory.leaves.len()), (3, 3, 5));
+    assert_eq!((memory.intents.len(), memory.root_file.as_deref()), (1, Some(ROOT)));
     let whole = fs::read(directory.path().join(DATABASE)).unwrap();
     let damaged = tempfile::tempdir().unwrap();
     let mut refused = 0;
@@ -114,5 +126,6 @@ fn a_bit_that_flips_anywhere_is_refused_or_without_effect() {
             }
         }
     }
+    eprintln!("{refused} refused, {served} without effect");
     assert!(refused > 100 && served > 0, "{refused} refused, {served} without effect");
 }
