@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::Path;
 
+use sealward::domain::algorithm::Algorithm;
+use sealward::domain::key::RoleSet;
 use sealward::domain::name::{Role, Sha256Digest};
 use sealward::domain::root::Roots;
 use sealward::ledger::sqlite::{SqliteLedger, create};
 use sealward::ledger::{Change, Expect, Identity, Intent, Ledger, LedgerError, Unit, View};
 
 use super::{checkpoint_of, commit_one, event, identity, noted};
-use crate::values::{Model, repository, root, snapshot, targets, timestamp};
+use crate::values::{Model, NOW, repository, root, snapshot, targets, timestamp, version};
 
 const DATABASE: &str = "ledger.sqlite3";
 const ROOT: &[u8] = b"the file of a root";
