@@ -198,6 +198,9 @@ impl Engine {
                      `key generate --new-repository` or its guards are seeded"
                 ));
             }
+            for key in view.keys.iter().filter(|key| key.roles.iter().count() > 1) {
+                warnings.push(format!("key {} of {repository} signs both timestamp and snapshot", key.id()));
+            }
             if view.roots.is_unrooted() {
                 warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));
             }

@@ -19,6 +19,7 @@ fn fault(world: &mut World, file: &str, expression: &str) -> Option<String> {
     let before = status(world).guards.into_iter().find(|guard| guard.role == "timestamp").unwrap().version;
     let (head, next) = (timestamp(before, 1, &expires), timestamp(before + 1, 1, &expires));
     let known = leaves(world);
+    let shown_before = world.sealward(&["audit", "checkpoint"]).stdout;
     {
         let _injection = Injection::into(world.pid(), &world.path(file), expression)?;
         assert_eq!(world.refusal("demo", "timestamp", &next), "ledger-fault");
@@ -35,6 +36,7 @@ fn fault(world: &mut World, file: &str, expression: &str) -> Option<String> {
     assert_eq!(shown.status.code(), Some(69));
     assert!(text(&shown.stdout).contains("LATCHED fault"), "{}", text(&shown.stdout));
     assert_eq!(leaves(world), known, "reading verbs answer");
+    assert_eq!(world.sealward(&["audit", "checkpoint"]).stdout, shown_before, "the one that was shown, and no new one");
     assert_eq!(world.sealward(&["key", "list", "--repository", "demo"]).status.code(), Some(0));
     world.stop();
     let said = refuses_to_start(world, 74);
