@@ -19,7 +19,7 @@ mod status;
 mod whoami;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant as Monotonic;
 
 pub use audit::{Consistency, Inclusion, Leaves};
@@ -57,7 +57,7 @@ pub struct Call {
     pub deadline: Monotonic,
 }
 
-/// What the configuration says that may change while the daemon runs.
+/// What the configuration says of repositories and callers.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Per repository.
@@ -90,7 +90,7 @@ pub struct Parts {
 pub struct Engine {
     ledger: Arc<dyn Ledger>,
     desks: BTreeMap<KeystoreName, Arc<Desk>>,
-    rules: RwLock<Arc<Rules>>,
+    rules: Arc<Rules>,
     clock: Arc<dyn Clock>,
     note_signer: Arc<dyn NoteSigner>,
     locks: locks::Locks,
@@ -123,23 +123,13 @@ impl Engine {
         &self.desks
     }
 
-    /// Replaces the rules, whole.
-    pub fn replace_rules(&self, rules: Rules) {
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
-    }
-
-    /// The largest payload that any role may have, in bytes.
-    pub fn largest_payload(&self) -> usize {
-        self.rules().policies.largest_payload()
-    }
-
     /// The engine's clock.
     pub fn time(&self) -> Instant {
         self.clock.now()
     }
 
     fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.rules)
     }
 
     fn now(&self) -> Instant {
