@@ -1,5 +1,6 @@
 //! Asking the law about the open items of a batch, in order.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -79,10 +80,11 @@ impl Engine {
                 .collect();
             let outcome = self.ledger.view(&item.repository).map_err(|error| error.denial()).and_then(|view| {
                 let policy = rules.policy(&item.repository)?;
-                let mut guards = view.guards.clone();
+                // A guard may hold thousands of versions: copied only for an item that an earlier one of its batch changed.
+                let mut guards = Cow::Borrowed(&view.guards);
                 for ((repository, role), (guard, _)) in &tentative {
                     if *repository == item.repository {
-                        guards.insert(role.clone(), guard.clone());
+                        guards.to_mut().insert(role.clone(), guard.clone());
                     }
                 }
                 let decision = law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?;
