@@ -56,7 +56,7 @@ pub(super) fn recover(configuration: &Configuration) -> Result<(), DaemonError> 
 fn make_log_key(configuration: &Configuration, origin: &str, secrets: &Secrets) -> Result<NoteKey, DaemonError> {
     let settings = &configuration.log_key;
     let failed = |error| DaemonError::Keystore { what: "log key".to_owned(), error };
-    make_identity(&settings.unseal, secrets)?;
+    make_identity(&settings.unseal)?;
     let unseal = Unseal::resolve(&settings.unseal, secrets).map_err(failed)?;
     if settings.path.join("log-key.age").exists() {
         // Left by an `init` that was interrupted: there is no ledger, so no log was begun with it.
@@ -74,7 +74,7 @@ fn make_keystores(configuration: &Configuration, secrets: &Secrets) -> Result<()
             continue;
         }
         let failed = |error| DaemonError::Keystore { what: format!("keystore {}", keystore.name), error };
-        make_identity(&settings.unseal, secrets)?;
+        make_identity(&settings.unseal)?;
         let unseal = Unseal::resolve(&settings.unseal, secrets).map_err(failed)?;
         software::create(&settings.directory, &unseal).map_err(failed)?;
         say(&format!("made keystore {} in {}", keystore.name, settings.directory.display()));
@@ -83,7 +83,7 @@ fn make_keystores(configuration: &Configuration, secrets: &Secrets) -> Result<()
 }
 
 /// An identity file that is named and not there is made; a passphrase is never made up.
-fn make_identity(unseal: &UnsealSettings, _secrets: &Secrets) -> Result<(), DaemonError> {
+fn make_identity(unseal: &UnsealSettings) -> Result<(), DaemonError> {
     let UnsealSettings::Identity(SecretSource::File(path)) = unseal else { return Ok(()) };
     if path.exists() {
         return Ok(());

@@ -6,12 +6,11 @@ use tokio::sync::oneshot;
 
 use super::audited::Scope;
 use super::{Call, Engine, Rules, parse};
-use crate::domain::algorithm::Algorithm;
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::grant::Verb;
 use crate::domain::key::{ContentKind, KeyRecord, RoleSet};
 use crate::domain::law::keys::{KeyPlan, KeyRequest, Known, check_unique, plan_key};
-use crate::domain::name::{KeystoreName, RepositoryName, Role};
+use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::PublicKey;
 use crate::keystore::Condition;
@@ -199,8 +198,3 @@ fn random_id() -> Result<String, Denial> {
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Denial::new(Reason::Internal, "no randomness"))?;
     Ok(hex::encode(bytes))
 }
-
-/// Only to name the type in one place.
-pub(super) type KeystoreChoice = Option<KeystoreName>;
-/// The same for algorithms.
-pub(super) type AlgorithmChoice = Option<Algorithm>;

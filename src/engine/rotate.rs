@@ -1,7 +1,7 @@
 //! Rotate: a pending successor, and the change that the next root must make.
 
 use super::audited::Scope;
-use super::generate::{AlgorithmChoice, KeystoreChoice, optional};
+use super::generate::optional;
 use super::{Call, Engine, parse};
 use crate::domain::grant::Verb;
 use crate::domain::key::{KeyRecord, KeyState, RoleSet};
@@ -38,8 +38,8 @@ impl Engine {
             rules.admit_role(call, Verb::ManageKeys, &repository, &role)?;
             scope.admit();
             self.check_serving()?;
-            let keystore: KeystoreChoice = optional("keystore", keystore)?;
-            let algorithm: AlgorithmChoice = optional("algorithm", algorithm)?;
+            let keystore = optional("keystore", keystore)?;
+            let algorithm = optional("algorithm", algorithm)?;
             let _held = self.hold_repository(call, &repository).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let living = |key: &&KeyRecord| {
