@@ -88,7 +88,7 @@ pub struct ConfigError {
     pub detail: String,
 }
 
-/// Everything that is wrong with a file, in the order of the file. A reload that ends so changes nothing.
+/// Everything that is wrong with a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", listed(.file, .errors))]
 pub struct ConfigErrors {

@@ -1,7 +1,7 @@
 //! **The configuration file**, turned into each room's own settings.
 //!
 //! One TOML file, `version = 1`. Every mistake is found in one run, with line and column; unknown keys are refused with
-//! the nearest known one; secrets never stand in the file. Check, start and reload use the same [`load`]. The reference
+//! the nearest known one; secrets never stand in the file. Check and start use the same [`load`]. The reference
 //! of every key is `docs/configuration.md`, held against [`TABLES`] by a test.
 
 mod duration;
