@@ -1,7 +1,6 @@
 //! Who gets in, as whom, and what may be carried through.
 
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
 
 use crate::support::pki::{Authority, dns, uri};
 use crate::support::{World, snapshot, targets, timestamp, tomorrow};
@@ -264,7 +263,6 @@ fn health_reflection_and_metrics_tell_the_truth() {
     ] {
         assert!(page.contains(line), "{line}\n{page}");
     }
-    std::thread::sleep(Duration::from_millis(10));
 }
 
 #[test]
