@@ -1,5 +1,8 @@
 //! What opens a holder's key, from a file or from the terminal.
 
+use std::fs::File;
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
@@ -16,6 +19,7 @@ pub(super) fn of_new_key(opener: &Opener, work_factor: u8, name: &HolderName) ->
     if let Some(unseal) = from_files(opener, work_factor)? {
         return Ok(unseal);
     }
+    let _silence = Silence::at_the_terminal();
     let passphrase = ask(&format!("New passphrase for the root key of {name}: "))?;
     if passphrase.expose_secret().is_empty() {
         return Err(CeremonyError::Usage("an empty passphrase protects nothing".to_owned()));
@@ -33,6 +37,7 @@ pub(super) fn of_key(opener: &Opener, name: &HolderName) -> Result<Unseal, Cerem
     match from_files(opener, unused)? {
         Some(unseal) => Ok(unseal),
         None => {
+            let _silence = Silence::at_the_terminal();
             let passphrase = ask(&format!("Passphrase for the root key of {name}: "))?;
             Ok(Unseal::Passphrase { passphrase, work_factor: unused })
         }
@@ -55,4 +60,30 @@ fn ask(prompt: &str) -> Result<SecretString, CeremonyError> {
         CeremonyError::Usage(format!("no terminal to ask at ({error}); give --passphrase-file or --identity"))
     })?;
     Ok(SecretString::from(typed.as_str()))
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped. `rpassword` turns the echo off only after it has
+/// written its prompt, and on again after each answer: what a fast typist or a paste sends in between would be shown.
+struct Silence {
+    terminal: File,
+    before: Termios,
+}
+
+impl Silence {
+    /// None where there is no terminal: the question itself says so then.
+    fn at_the_terminal() -> Option<Self> {
+        let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        tcsetattr(&terminal, OptionalActions::Now, &silent).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // Nothing is left to do about a terminal that is gone.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
 }
