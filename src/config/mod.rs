@@ -101,7 +101,8 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
     let listeners = read::listener::listeners(&root, base, report);
     let keystores = read::keystore::keystores(&root, base, report);
     let repositories = read::repository::repositories(&root, &read::keystore::names(&root), report);
-    let grants = read::grant::grants(&root, report);
+    let persons = read::person::persons(&root, report);
+    let grants = read::grant::grants(&root, &persons, report);
     if report.is_clean() {
         warnings::collect(&repositories, &grants, &keystores, &listeners, report);
     }
@@ -115,7 +116,7 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
         observe,
         keystores,
         policies,
-        grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect()),
+        grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,
         warnings: Vec::new(),

@@ -20,7 +20,8 @@ macro_rules! tables {
 
 tables! {
     ROOT "the top level" [
-        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "grant",
+        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "person",
+        "grant",
     ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
@@ -44,6 +45,7 @@ tables! {
         "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
+    PERSON "[[person]]" ["name", "identities"];
     GRANT "[[grant]]" ["callers", "verbs", "repositories", "roles"];
 }
 

@@ -49,6 +49,8 @@ fn callers_that_never_come(at: usize, grant: &Grant, listeners: &[ListenerSettin
             CallerPattern::UnixUser(_) | CallerPattern::UnixGroup(_) => (unix, "a unix socket"),
             CallerPattern::Dns(_) | CallerPattern::Uri(_) => (tls, "client certificates"),
             CallerPattern::Anonymous(_) => (false, "callers without authentication"),
+            // Its identities are looked at where the person is configured; tokens where their providers are.
+            CallerPattern::Token { .. } | CallerPattern::Person(_) => continue,
         };
         if !comes {
             let detail = format!("this grant names a caller that no listener lets in: none is for {kind}");

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::name::Pattern;
+use super::person::PersonName;
 
 /// An authenticated identity, or the explicit absence of one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +25,15 @@ pub enum Caller {
         /// URIs, SPIFFE ids among them.
         uris: Vec<String>,
     },
+    /// The bearer of an OIDC token that a configured provider signed.
+    Token {
+        /// The provider's configured name.
+        provider: String,
+        /// The token's `sub`.
+        subject: String,
+        /// The configured identities whose bound claims the token has, in the order of the file. Grants name these.
+        identities: Vec<String>,
+    },
     /// A peer that a listener lets in without authentication.
     Anonymous {
         /// The listener's configured name.
@@ -35,7 +45,7 @@ pub enum Caller {
 
 impl fmt::Display for Caller {
     /// One stable text per caller, the form in which grants and audit leaves name it: `unix:1000`, `uri:spiffe://…`,
-    /// `dns:…`, `anonymous@…`. A certificate with several names is named by its first URI, else its first DNS name.
+    /// `dns:…`, `oidc:PROVIDER:SUBJECT`, `anonymous@…`. A certificate with several names is named by its first URI, else its first DNS name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix { uid, .. } => write!(f, "unix:{uid}"),
@@ -44,6 +54,7 @@ impl fmt::Display for Caller {
                 (None, Some(name)) => write!(f, "dns:{name}"),
                 (None, None) => f.write_str("certificate-without-names"),
             },
+            Self::Token { provider, subject, .. } => write!(f, "oidc:{provider}:{subject}"),
             Self::Anonymous { listener } => write!(f, "anonymous@{listener}"),
             Self::Daemon => f.write_str("daemon"),
         }
@@ -62,14 +73,23 @@ pub enum CallerPattern {
     Dns(Pattern),
     /// `uri:PATTERN`
     Uri(Pattern),
+    /// `oidc:PROVIDER/IDENTITY`: tokens that have the claims bound to this configured identity.
+    Token {
+        /// The provider's configured name.
+        provider: String,
+        /// The identity's configured name.
+        identity: String,
+    },
     /// `anonymous@LISTENER`
     Anonymous(String),
+    /// `person:NAME`: any identity of a configured person. Who that is, [`super::person::Persons`] knows.
+    Person(PersonName),
 }
 
 /// The text is no caller pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` names no caller; write unix:UID, unix-group:GID, dns:NAME, uri:URI or anonymous@LISTENER (names and URIs may hold * and **)"
+    "`{0}` names no caller; write unix:UID, unix-group:GID, dns:NAME, uri:URI, oidc:PROVIDER/IDENTITY, person:NAME or anonymous@LISTENER (names and URIs may hold * and **)"
 )]
 pub struct InvalidCallerPattern(pub String);
 
@@ -86,17 +106,26 @@ impl CallerPattern {
             "unix-group" => value.parse().map(Self::UnixGroup).map_err(|_| invalid()),
             "dns" => Pattern::new(value).map(Self::Dns).ok_or_else(invalid),
             "uri" => Pattern::new(value).map(Self::Uri).ok_or_else(invalid),
+            "oidc" => {
+                let (provider, identity) = value.split_once('/').ok_or_else(invalid)?;
+                let plain = |text: &str| text.parse::<PersonName>().map(|name| name.to_string()).map_err(|_| invalid());
+                Ok(Self::Token { provider: plain(provider)?, identity: plain(identity)? })
+            }
+            "person" => value.parse().map(Self::Person).map_err(|_| invalid()),
             _ => Err(invalid()),
         }
     }
 
-    /// Whether the caller is meant.
+    /// Whether the caller is meant by itself. A person is meant through [`super::person::Persons::means`] alone.
     pub fn matches(&self, caller: &Caller) -> bool {
         match (self, caller) {
             (Self::UnixUser(wanted), Caller::Unix { uid, .. }) => wanted == uid,
             (Self::UnixGroup(wanted), Caller::Unix { gids, .. }) => gids.contains(wanted),
             (Self::Dns(pattern), Caller::Certificate { dns, .. }) => dns.iter().any(|name| pattern.matches(name)),
             (Self::Uri(pattern), Caller::Certificate { uris, .. }) => uris.iter().any(|uri| pattern.matches(uri)),
+            (Self::Token { provider, identity }, Caller::Token { provider: of, identities, .. }) => {
+                provider == of && identities.contains(identity)
+            }
             (Self::Anonymous(wanted), Caller::Anonymous { listener }) => wanted == listener,
             _ => false,
         }

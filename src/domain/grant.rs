@@ -7,22 +7,31 @@ use serde::{Deserialize, Serialize};
 
 use super::caller::{Caller, CallerPattern};
 use super::name::{Pattern, RepositoryName, Role};
+use super::person::Persons;
 
 /// What a caller may be granted. Reading public facts is a grant of its own, so that nobody learns what exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Verb {
-    /// Sign and SignBatch.
+    /// Sign, SignBatch, SignStream.
     Sign,
     /// Explain.
     Explain,
-    /// GetPublicKey, GetKey, ListKeys, GetRoot.
+    /// GetPublicKey, GetKey, ListKeys, GetRoot, GetReleased.
     Read,
-    /// GenerateKey and Rotate.
+    /// Together with `sign`: signing targets whose `delegations` differ from those of the head.
+    Delegate,
+    /// Approve and Reject what an attended role waits for, and acts of two operators.
+    Approve,
+    /// GenerateKey, Rotate, Retire, Destroy.
     ManageKeys,
-    /// StageRoot, PublishRoot, SeedGuard.
+    /// StageRoot, PublishRoot, WithdrawRoot, SeedGuard, RecoverGuard.
     ManageRoots,
+    /// Freeze and Thaw.
+    Freeze,
+    /// Reload and ResolveLatch.
+    Operate,
     /// GetCheckpoint, ListLeaves, ProveInclusion, ProveConsistency.
     Audit,
     /// Status.
@@ -31,8 +40,19 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 7] =
-        [Self::Sign, Self::Explain, Self::Read, Self::ManageKeys, Self::ManageRoots, Self::Audit, Self::Status];
+    pub const ALL: [Self; 11] = [
+        Self::Sign,
+        Self::Explain,
+        Self::Read,
+        Self::Delegate,
+        Self::Approve,
+        Self::ManageKeys,
+        Self::ManageRoots,
+        Self::Freeze,
+        Self::Operate,
+        Self::Audit,
+        Self::Status,
+    ];
 
     /// The name in the configuration, in leaves and in metrics.
     pub fn name(self) -> &'static str {
@@ -40,17 +60,21 @@ impl Verb {
             Self::Sign => "sign",
             Self::Explain => "explain",
             Self::Read => "read",
+            Self::Delegate => "delegate",
+            Self::Approve => "approve",
             Self::ManageKeys => "manage-keys",
             Self::ManageRoots => "manage-roots",
+            Self::Freeze => "freeze",
+            Self::Operate => "operate",
             Self::Audit => "audit",
             Self::Status => "status",
         }
     }
 
-    /// Whether the verb is about one repository. `audit` and `status` are about the whole daemon: a grant that is
-    /// limited to some repositories does not give them.
+    /// Whether the verb is about one repository. `operate`, `audit` and `status` are about the whole daemon: a grant that
+    /// is limited to some repositories does not give them.
     pub fn is_per_repository(self) -> bool {
-        !matches!(self, Self::Audit | Self::Status)
+        !matches!(self, Self::Operate | Self::Audit | Self::Status)
     }
 }
 
@@ -86,17 +110,30 @@ pub struct Grant {
 
 /// All grants of the daemon. Empty grants allow nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants(Vec<Grant>);
+pub struct Grants {
+    lines: Vec<Grant>,
+    persons: Persons,
+}
 
 impl Grants {
-    /// From the configuration's lines.
-    pub fn new(grants: Vec<Grant>) -> Self {
-        Self(grants)
+    /// From the configuration's lines, and the persons that they may name.
+    pub fn new(lines: Vec<Grant>, persons: Persons) -> Self {
+        Self { lines, persons }
     }
 
     /// The lines.
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
-        self.0.iter()
+        self.lines.iter()
+    }
+
+    /// Who is whom.
+    pub fn persons(&self) -> &Persons {
+        &self.persons
+    }
+
+    /// The lines that mean this caller.
+    pub fn of(&self, caller: &Caller) -> impl Iterator<Item = &Grant> {
+        self.lines.iter().filter(move |grant| grant.callers.iter().any(|pattern| self.persons.means(pattern, caller)))
     }
 
     /// Whether the caller may do this for a role of a repository.
@@ -119,9 +156,7 @@ impl Grants {
     }
 
     fn matching(&self, caller: &Caller, verb: Verb) -> impl Iterator<Item = &Grant> {
-        self.0.iter().filter(move |grant| {
-            grant.verbs.contains(&verb) && grant.callers.iter().any(|pattern| pattern.matches(caller))
-        })
+        self.of(caller).filter(move |grant| grant.verbs.contains(&verb))
     }
 }
 
@@ -131,12 +166,13 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_without_a_grant_for_exactly_it() {
-        let grants = Grants::new(vec![Grant {
+        let line = vec![Grant {
             callers: vec![CallerPattern::UnixUser(1)],
             verbs: vec![Verb::Sign],
             repositories: vec![Pattern::new("acme/*").unwrap()],
             roles: vec![Pattern::new("timestamp").unwrap()],
-        }]);
+        }];
+        let grants = Grants::new(line, Persons::default());
         let one = Caller::Unix { uid: 1, gids: vec![] };
         let two = Caller::Unix { uid: 2, gids: vec![] };
         let app: RepositoryName = "acme/app".parse().unwrap();

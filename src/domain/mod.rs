@@ -13,6 +13,7 @@ pub mod law;
 pub mod name;
 pub mod outcome;
 pub mod permit;
+pub mod person;
 pub mod policy;
 pub mod public_key;
 pub mod root;

@@ -19,7 +19,7 @@ mod status;
 mod whoami;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
 pub use audit::{Consistency, Inclusion, Leaves};
@@ -90,7 +90,7 @@ pub struct Parts {
 pub struct Engine {
     ledger: Arc<dyn Ledger>,
     desks: BTreeMap<KeystoreName, Arc<Desk>>,
-    rules: Arc<Rules>,
+    rules: RwLock<Arc<Rules>>,
     clock: Arc<dyn Clock>,
     note_signer: Arc<dyn NoteSigner>,
     locks: locks::Locks,
@@ -128,8 +128,14 @@ impl Engine {
         self.clock.now()
     }
 
+    /// The rules in force. A request keeps those that it began with, up to its commit.
     fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules)
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other rules in force, at once and for every later request and item of a stream.
+    pub fn replace_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
     fn now(&self) -> Instant {

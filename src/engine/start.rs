@@ -1,7 +1,7 @@
 //! What must hold before the first request, and for a keystore that comes later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::{Engine, Parts, Rules};
 use crate::domain::key::KeyState;
@@ -79,7 +79,7 @@ impl Engine {
         Ok(Arc::new(Self {
             ledger,
             desks,
-            rules: Arc::new(rules),
+            rules: RwLock::new(Arc::new(rules)),
             clock,
             note_signer,
             locks: super::locks::Locks::default(),

@@ -7,19 +7,27 @@ use crate::config::table::{Node, Section};
 use crate::domain::caller::CallerPattern;
 use crate::domain::grant::{Grant, Verb};
 use crate::domain::name::Pattern;
+use crate::domain::person::Persons;
 
 use super::place;
 
 /// Every grant with its place.
-pub(in crate::config) fn grants(root: &Section<'_>, report: &mut Report) -> Vec<(usize, Grant)> {
+pub(in crate::config) fn grants(root: &Section<'_>, persons: &Persons, report: &mut Report) -> Vec<(usize, Grant)> {
     let nodes = root.find("grant").map(|node| node.tables(report)).unwrap_or_default();
-    nodes.into_iter().filter_map(|node| Some((node.at, grant(&node, report)?))).collect()
+    nodes.into_iter().filter_map(|node| Some((node.at, grant(&node, persons, report)?))).collect()
 }
 
-fn grant(node: &Node<'_>, report: &mut Report) -> Option<Grant> {
+fn grant(node: &Node<'_>, persons: &Persons, report: &mut Report) -> Option<Grant> {
     let section = node.section(schema::GRANT, report)?;
-    let callers =
-        list(&section, "callers", report, |node, report| node.parsed(Code::InvalidValue, CallerPattern::parse, report));
+    let callers = list(&section, "callers", report, |node, report| {
+        let caller = node.parsed(Code::InvalidValue, CallerPattern::parse, report)?;
+        if let CallerPattern::Person(name) = &caller
+            && !persons.iter().any(|person| person.name == *name)
+        {
+            node.report(Code::UnknownReference, format!("no [[person]] is named `{name}`"), report);
+        }
+        Some(caller)
+    });
     let verbs = list(&section, "verbs", report, verb);
     // What concerns the whole daemon is given over all repositories or not at all, so it need not be said.
     let whole_daemon = verbs.as_ref().is_some_and(|verbs| verbs.iter().all(|verb| !verb.is_per_repository()));
@@ -34,7 +42,7 @@ fn grant(node: &Node<'_>, report: &mut Report) -> Option<Grant> {
 }
 
 /// An array with at least one item. Every item is read, so that each mistake is told.
-fn list<T>(
+pub(super) fn list<T>(
     section: &Section<'_>,
     key: &str,
     report: &mut Report,
