@@ -18,6 +18,14 @@ pub enum NoIdentity {
     /// The kernel did not tell who is on the unix socket.
     #[error("the kernel does not tell who is at the other end: {0}")]
     Peer(String),
+    /// The request brings no token, and its listener takes nothing else. Send `authorization: Bearer TOKEN`.
+    #[error(
+        "no token; this listener takes an OIDC token with each request, in the metadata `authorization: Bearer TOKEN`"
+    )]
+    NoToken,
+    /// The token proves nothing; why, without showing it.
+    #[error("the token is refused: {0}")]
+    Token(String),
     /// No certificate came.
     #[error("no client certificate")]
     NoCertificate,
