@@ -32,7 +32,8 @@ tables! {
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
     LISTENER_MTLS "[[listener]] of kind \"tcp-mtls\"" [
-        "name", "kind", "activation", "address", "certificate", "key", "client_ca",
+        "name", "kind", "activation", "address", "certificate", "key", "client_ca", "crls", "unknown_revocation",
+        "deny_list",
     ];
     LISTENER_TOKEN "[[listener]] of kind \"tcp-token\"" [
         "name", "kind", "activation", "address", "certificate", "key",

@@ -91,6 +91,12 @@ pub enum TcpCallers {
 pub struct MtlsSettings {
     /// The certificates that sign callers' certificates, PEM.
     pub client_ca: PathBuf,
+    /// Certificate revocation lists, PEM or DER. Without any, revocation is not looked at.
+    pub crls: Vec<PathBuf>,
+    /// Whether a certificate that no list is about gets in all the same. Only with `crls`.
+    pub allow_unknown_revocation: bool,
+    /// Keys and certificates that are turned away, whoever signed them.
+    pub deny_list: Option<PathBuf>,
 }
 
 /// How a TCP listener proves to callers whom they reached.

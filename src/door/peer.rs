@@ -17,13 +17,24 @@ pub trait Bearers: Send + Sync {
     async fn caller(&self, token: &str, listener: &str) -> Result<Caller, NoIdentity>;
 }
 
+/// Whether what a peer proved when it connected still counts.
+pub trait Standing: Send + Sync {
+    /// Asked for each request: authorities, revocation and deny-lists change while a connection is open, and time passes.
+    fn check(&self) -> Result<(), NoIdentity>;
+}
+
 /// What a peer proved when it connected.
 #[derive(Clone)]
 pub enum Proof {
     /// The kernel's word.
     Unix(Caller),
-    /// A certificate that TLS verified, or why it names nobody.
-    Certificate(Result<Caller, NoIdentity>),
+    /// A certificate that TLS verified.
+    Certificate {
+        /// Whom it names, or why it names nobody.
+        holder: Result<Caller, NoIdentity>,
+        /// Whether it still counts.
+        standing: Arc<dyn Standing>,
+    },
     /// Nothing: each request brings a token.
     Bearer(Arc<dyn Bearers>),
 }
@@ -46,7 +57,10 @@ impl Peer {
     pub async fn caller(&self, headers: &HeaderMap) -> Result<Caller, NoIdentity> {
         match &self.proof {
             Proof::Unix(caller) => Ok(caller.clone()),
-            Proof::Certificate(holder) => holder.clone(),
+            Proof::Certificate { holder, standing } => {
+                standing.check()?;
+                holder.clone()
+            }
             Proof::Bearer(bearers) => bearers.caller(token(headers)?, &self.listener).await,
         }
     }
@@ -73,7 +87,7 @@ impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(caller) => f.debug_tuple("Unix").field(caller).finish(),
-            Self::Certificate(holder) => f.debug_tuple("Certificate").field(holder).finish(),
+            Self::Certificate { holder, .. } => f.debug_tuple("Certificate").field(holder).finish(),
             Self::Bearer(_) => f.write_str("Bearer"),
         }
     }

@@ -97,6 +97,9 @@ address = "0.0.0.0:7443"
 certificate = "c.pem"
 key = { credential = "tls.key" }
 client_ca = "ca.pem"
+crls = ["a.crl", "/b.crl"]
+unknown_revocation = "allow"
+deny_list = "denied"
 [[listener]]
 name = "e"
 kind = "tcp-mtls"
@@ -153,7 +156,15 @@ custody = "online"
     assert_eq!(tcp.endpoint, TcpEndpoint::Bind("0.0.0.0:7443".parse().unwrap()));
     assert_eq!(tcp.server.key, SecretSource::Credential("tls.key".into()));
     assert_eq!(tcp.server.certificate, Path::new("/etc/sealward/c.pem"));
-    assert_eq!(tcp.callers, TcpCallers::Certificates(MtlsSettings { client_ca: "/etc/sealward/ca.pem".into() }));
+    assert_eq!(
+        tcp.callers,
+        TcpCallers::Certificates(MtlsSettings {
+            client_ca: "/etc/sealward/ca.pem".into(),
+            crls: vec!["/etc/sealward/a.crl".into(), "/b.crl".into()],
+            allow_unknown_revocation: true,
+            deny_list: Some("/etc/sealward/denied".into()),
+        })
+    );
     let ListenerKind::Tcp(tcp) = kinds[4] else { panic!() };
     assert_eq!(tcp.endpoint, TcpEndpoint::Activation("remote".into()));
 

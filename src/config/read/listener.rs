@@ -93,8 +93,21 @@ fn group(node: &Node<'_>, report: &mut Report) -> Option<SocketGroup> {
 fn tcp_mtls(section: &Section<'_>, base: &Path, report: &mut Report) -> Option<TcpSettings> {
     let server = server(section, base, report);
     let client_ca = section.need("client_ca", report).and_then(|node| place::path(&node, base, report));
+    let crls = section.find("crls").map(|node| node.items(report)).unwrap_or_default();
+    let crls: Vec<_> = crls.iter().filter_map(|node| place::path(node, base, report)).collect();
+    let unknown = section.find("unknown_revocation");
+    if let Some(node) = unknown.as_ref().filter(|_| crls.is_empty()) {
+        node.report(Code::Conflict, "says nothing without revocation lists in `crls`", report);
+    }
+    let unknown = unknown.and_then(|node| node.choice([("refuse", false), ("allow", true)], report));
+    let deny_list = section.find("deny_list").map(|node| place::path(&node, base, report));
     let endpoint = endpoint(section, "tcp-mtls", report);
-    let callers = TcpCallers::Certificates(MtlsSettings { client_ca: client_ca? });
+    let callers = TcpCallers::Certificates(MtlsSettings {
+        client_ca: client_ca?,
+        crls,
+        allow_unknown_revocation: unknown.unwrap_or(false),
+        deny_list: deny_list.map_or(Some(None), |path| path.map(Some))?,
+    });
     Some(TcpSettings { endpoint: endpoint?, server: server?, callers })
 }
 

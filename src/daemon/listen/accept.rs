@@ -67,7 +67,7 @@ impl Accept for Tcp {
         // A small answer must not wait for more.
         raw.set_nodelay(true).map_err(|error| error.to_string())?;
         let stream = TlsAcceptor::from(self.tls.server()).accept(raw).await.map_err(|error| error.to_string())?;
-        let proof = self.tls.proof(stream.get_ref().1);
+        let proof = self.tls.proof(stream.get_ref().1).map_err(|error| error.to_string())?;
         Ok((stream, proof))
     }
 }

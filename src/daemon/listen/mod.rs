@@ -3,12 +3,16 @@
 mod accept;
 mod activated;
 mod bind;
+mod callers;
+mod deny;
+mod standing;
 mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::crypto::CryptoProvider;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -16,7 +20,7 @@ use tonic::transport::Server;
 
 use self::accept::{Tcp, accept};
 use self::activated::Activated;
-use self::tls::Tls;
+use self::tls::{Terms, Tls};
 use super::{DaemonError, observe};
 use crate::config::Configuration;
 use crate::config::settings::{ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
@@ -49,7 +53,7 @@ pub(super) fn bind(configuration: &Configuration, bearers: &Arc<dyn Bearers>) ->
             }
             ListenerKind::Unix(UnixEndpoint::Activation(name)) => Kind::Unix(handed_in.unix(name).map_err(failed)?),
             ListenerKind::Tcp(tcp) => {
-                let tls = Arc::new(Tls::of(tcp, bearers).map_err(failed)?);
+                let tls = Arc::new(Tls::new(Terms::of(tcp).map_err(failed)?, bearers));
                 let listener = match &tcp.endpoint {
                     TcpEndpoint::Bind(address) => bind::tcp(*address, &settings.name)?,
                     TcpEndpoint::Activation(name) => handed_in.tcp(name).map_err(failed)?,
@@ -60,6 +64,13 @@ pub(super) fn bind(configuration: &Configuration, bearers: &Arc<dyn Bearers>) ->
         Ok(Socket { settings: settings.clone(), kind })
     };
     configuration.listeners.iter().map(bound).collect()
+}
+
+/// Suites of TLS 1.3 and no others.
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
+    Arc::new(provider)
 }
 
 /// The metrics socket: for us and for root.

@@ -1,40 +1,39 @@
 //! TLS 1.3 of our own: what a listener shows of itself and what it takes as proof, exchangeable while it serves.
 
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::crypto::CryptoProvider;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::{ServerConfig, ServerConnection};
 use secrecy::ExposeSecret as _;
 
-use crate::config::settings::{MtlsSettings, ServerIdentity, TcpCallers, TcpSettings};
+use super::callers::{Callers, certificates};
+use super::provider;
+use super::standing::OfCertificate;
+use crate::config::settings::{ServerIdentity, TcpCallers, TcpSettings};
 use crate::daemon::open;
 use crate::door::identity::{NoIdentity, of_certificate};
 use crate::door::peer::{Bearers, Proof};
 
 /// The TLS of one listener.
-pub(super) struct Tls {
+pub(in crate::daemon) struct Tls {
     terms: RwLock<Arc<Terms>>,
     bearers: Arc<dyn Bearers>,
 }
 
 /// What is in force.
-struct Terms {
+pub(in crate::daemon) struct Terms {
     server: Arc<ServerConfig>,
-    /// Whether peers prove themselves by certificates; else each request brings a token.
-    mutual: bool,
+    /// Whose certificates count; `None` where each request brings a token.
+    pub(super) callers: Option<Callers>,
 }
 
 impl Tls {
-    /// Of a TCP listener. The error names the file that is wrong.
-    pub(super) fn of(tcp: &TcpSettings, bearers: &Arc<dyn Bearers>) -> Result<Self, String> {
-        let terms = RwLock::new(Arc::new(Terms::of(tcp)?));
-        Ok(Self { terms, bearers: Arc::clone(bearers) })
+    /// Of a TCP listener.
+    pub(super) fn new(terms: Terms, bearers: &Arc<dyn Bearers>) -> Self {
+        Self { terms: RwLock::new(Arc::new(terms)), bearers: Arc::clone(bearers) }
     }
 
     /// For the next handshake.
@@ -43,34 +42,34 @@ impl Tls {
     }
 
     /// What a peer has proved by its handshake.
-    pub(super) fn proof(&self, connection: &ServerConnection) -> Proof {
-        if !self.terms().mutual {
-            return Proof::Bearer(Arc::clone(&self.bearers));
+    pub(super) fn proof(self: &Arc<Self>, connection: &ServerConnection) -> Result<Proof, NoIdentity> {
+        if self.terms().callers.is_none() {
+            return Ok(Proof::Bearer(Arc::clone(&self.bearers)));
         }
-        let leaf = connection.peer_certificates().and_then(|chain| chain.first());
-        Proof::Certificate(leaf.map_or(Err(NoIdentity::NoCertificate), |leaf| of_certificate(leaf)))
+        let chain = connection.peer_certificates().ok_or(NoIdentity::NoCertificate)?;
+        let standing = OfCertificate::new(Arc::clone(self), chain)?;
+        // Those who are not welcome are turned away before they can ask for anything.
+        crate::door::peer::Standing::check(&standing)?;
+        let holder = of_certificate(chain.first().ok_or(NoIdentity::NoCertificate)?);
+        Ok(Proof::Certificate { holder, standing: Arc::new(standing) })
     }
 
-    fn terms(&self) -> Arc<Terms> {
+    /// What is in force now.
+    pub(super) fn terms(&self) -> Arc<Terms> {
         Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Terms {
-    fn of(tcp: &TcpSettings) -> Result<Self, String> {
-        let verifier = match &tcp.callers {
-            TcpCallers::Certificates(mtls) => Some(verifier(mtls)?),
+    /// Reads every file that the settings name. The error names the one that is wrong.
+    pub(in crate::daemon) fn of(tcp: &TcpSettings) -> Result<Self, String> {
+        let callers = match &tcp.callers {
+            TcpCallers::Certificates(mtls) => Some(Callers::of(mtls)?),
             TcpCallers::Tokens => None,
         };
-        Ok(Self { mutual: verifier.is_some(), server: Arc::new(server(&tcp.server, verifier)?) })
+        let verifier = callers.as_ref().map(|callers| Arc::clone(&callers.verifier));
+        Ok(Self { server: Arc::new(server(&tcp.server, verifier)?), callers })
     }
-}
-
-/// Suites of TLS 1.3 and no others.
-fn provider() -> Arc<CryptoProvider> {
-    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
-    Arc::new(provider)
 }
 
 fn server(identity: &ServerIdentity, verifier: Option<Arc<dyn ClientCertVerifier>>) -> Result<ServerConfig, String> {
@@ -93,22 +92,4 @@ fn server(identity: &ServerIdentity, verifier: Option<Arc<dyn ClientCertVerifier
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
-}
-
-fn verifier(mtls: &MtlsSettings) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&mtls.client_ca)? {
-        roots.add(certificate).map_err(|error| format!("{}: {error}", mtls.client_ca.display()))?;
-    }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-    builder.build().map_err(|error| format!("{}: {error}", mtls.client_ca.display()))
-}
-
-/// Every certificate of a PEM file; at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-    let bytes = fs::read(path).map_err(|error| failed(&error))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let found = found.map_err(|error| failed(&error))?;
-    if found.is_empty() { Err(failed(&"holds no certificate in PEM")) } else { Ok(found) }
 }
