@@ -35,6 +35,17 @@ pub(in crate::config) fn repositories(
     read
 }
 
+/// Where the roles of each repository stand, in the order of [`repositories`]. Of a file without mistakes.
+pub(in crate::config) fn role_places<'t>(root: &Section<'t>) -> Vec<BTreeMap<&'t str, usize>> {
+    let nodes = root.find("repository").map(|node| node.tables(&mut Report::default())).unwrap_or_default();
+    let places = |node: &Node<'t>| {
+        let roles = node.section(schema::REPOSITORY, &mut Report::default()).and_then(|section| section.find("role"));
+        let entries = roles.map(|roles| roles.named_entries(&mut Report::default())).unwrap_or_default();
+        entries.into_iter().map(|(name, at, _)| (name, at)).collect()
+    };
+    nodes.iter().map(places).collect()
+}
+
 fn repository(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<RepositoryPolicy> {
     let section = node.section(schema::REPOSITORY, report)?;
     let repositories = match (section.find("name"), section.find("pattern")) {
