@@ -2,7 +2,7 @@
 
 use super::overlap::{Budget, Exhausted};
 use super::report::Report;
-use super::settings::{ListenerKind, ListenerSettings};
+use super::settings::{ListenerKind, ListenerSettings, TcpCallers};
 use crate::domain::caller::CallerPattern;
 use crate::domain::grant::{Grant, Verb};
 use crate::domain::name::{Pattern, Role};
@@ -43,7 +43,10 @@ pub(super) fn collect(
 /// A caller of a kind that no listener lets in.
 fn callers_that_never_come(at: usize, grant: &Grant, listeners: &[ListenerSettings], report: &mut Report) {
     let unix = listeners.iter().any(|listener| matches!(listener.kind, ListenerKind::Unix(_)));
-    let tls = listeners.iter().any(|listener| matches!(listener.kind, ListenerKind::TcpMtls(_)));
+    let tls = listeners.iter().any(|listener| match &listener.kind {
+        ListenerKind::Tcp(tcp) => matches!(tcp.callers, TcpCallers::Certificates(_)),
+        ListenerKind::Unix(_) => false,
+    });
     for caller in &grant.callers {
         let (comes, kind) = match caller {
             CallerPattern::UnixUser(_) | CallerPattern::UnixGroup(_) => (unix, "a unix socket"),
