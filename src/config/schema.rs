@@ -45,7 +45,7 @@ tables! {
     ];
     REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role"];
     ROLE "[repository.role.NAME]" [
-        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "release_rate",
+        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
         "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
