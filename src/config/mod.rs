@@ -112,6 +112,7 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
     let log = read::daemon::log(&root, report);
     let observe = read::daemon::observe(&root, base, report);
     let listeners = read::listener::listeners(&root, base, report);
+    read::listener::refuse_tokens_of_nobody(&root, 0, report);
     let keystores = read::keystore::keystores(&root, base, report);
     let repositories = read::repository::repositories(&root, &read::keystore::names(&root), report);
     let placed_persons = read::person::persons(&root, report);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config::Configuration;
 use crate::config::overlap::{Budget, Exhausted};
-use crate::config::settings::{ListenerKind, ListenerSettings};
+use crate::config::settings::{ListenerKind, ListenerSettings, TcpCallers};
 use crate::domain::caller::CallerPattern;
 use crate::domain::name::Pattern;
 use crate::domain::person::Persons;
@@ -113,7 +113,12 @@ impl fmt::Display for Who {
 /// Whether a listener lets such a caller in; `None` where that is not the listeners' to say.
 pub(in crate::config) fn comes(caller: &CallerPattern, listeners: &[ListenerSettings]) -> Option<bool> {
     let unix = || listeners.iter().any(|listener| matches!(listener.kind, ListenerKind::Unix(_)));
-    let tls = || listeners.iter().any(|listener| matches!(listener.kind, ListenerKind::TcpMtls(_)));
+    let tls = || {
+        listeners.iter().any(|listener| match &listener.kind {
+            ListenerKind::Tcp(tcp) => matches!(tcp.callers, TcpCallers::Certificates(_)),
+            ListenerKind::Unix(_) => false,
+        })
+    };
     match caller {
         CallerPattern::UnixUser(_) | CallerPattern::UnixGroup(_) => Some(unix()),
         CallerPattern::Dns(_) | CallerPattern::Uri(_) => Some(tls()),
