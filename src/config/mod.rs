@@ -25,6 +25,7 @@ pub use schema::{TABLES, TableKeys};
 use crate::domain::grant::Grants;
 use crate::domain::policy::Policies;
 use crate::keystore::settings::KeystoreSettings;
+use crate::oidc::settings::ProviderSettings;
 
 use report::Report;
 use settings::{LedgerSettings, LimitSettings, ListenerSettings, LogKeySettings, LogSettings, ObserveSettings};
@@ -47,6 +48,8 @@ pub struct Configuration {
     pub keystores: Vec<KeystoreSettings>,
     /// What each repository may sign.
     pub policies: Policies,
+    /// Whose tokens count.
+    pub oidc: Vec<ProviderSettings>,
     /// Who may ask.
     pub grants: Grants,
     /// What requests may take.
@@ -101,10 +104,13 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
     let listeners = read::listener::listeners(&root, base, report);
     let keystores = read::keystore::keystores(&root, base, report);
     let repositories = read::repository::repositories(&root, &read::keystore::names(&root), report);
-    let persons = read::person::persons(&root, report);
-    let grants = read::grant::grants(&root, &persons, report);
+    let oidc = read::oidc::providers(&root, base, report);
+    let known = read::oidc::names(&root);
+    let persons = read::person::persons(&root, &known, report);
+    let grants = read::grant::grants(&root, &persons, &known, report);
     if report.is_clean() {
         warnings::collect(&repositories, &grants, &keystores, &listeners, report);
+        warnings::oidc(&oidc, &listeners, report);
     }
     let policies = Policies::new(repositories.into_iter().map(|(_, policy)| policy).collect());
     let limits = read::daemon::limits(&root, &policies, report);
@@ -116,6 +122,7 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
         observe,
         keystores,
         policies,
+        oidc: oidc.into_iter().map(|(_, provider)| provider).collect(),
         grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,

@@ -8,6 +8,7 @@ use crate::domain::grant::{Grant, Verb};
 use crate::domain::name::{Pattern, Role};
 use crate::domain::policy::{Custody, RepositoryPolicy};
 use crate::keystore::settings::KeystoreSettings;
+use crate::oidc::settings::{ClaimName, ProviderSettings};
 
 /// Looks at the parts of a file without mistakes side by side.
 pub(super) fn collect(
@@ -37,6 +38,45 @@ pub(super) fn collect(
     if let Err(Exhausted) = compared {
         let detail = "so many patterns that not every grant was compared with every [[repository]]";
         report.warning("checks-skipped", 0, detail);
+    }
+}
+
+/// Claims that say more than whose repository or project it is.
+const NARROWING: [&str; 10] = [
+    "sub",
+    "job_workflow_ref",
+    "workflow_ref",
+    "ci_config_ref_uri",
+    "ref",
+    "ref_path",
+    "ref_protected",
+    "environment",
+    "environment_protected",
+    "deployment_tier",
+];
+
+/// Providers whose tokens nobody could bring or use, and identities that mean more than they seem to.
+pub(super) fn oidc(providers: &[(usize, ProviderSettings)], _listeners: &[ListenerSettings], report: &mut Report) {
+    for (at, provider) in providers {
+        if provider.identities.is_empty() {
+            let detail = format!("provider `{}` has no [[oidc.identity]]: no grant can name its tokens", provider.name);
+            report.warning("provider-without-identity", *at, detail);
+        }
+        for identity in &provider.identities {
+            let named = |name: &&str| {
+                let name = ClaimName::parse(name);
+                identity.claims.iter().any(|claim| Some(&claim.name) == name.as_ref())
+            };
+            let whole = ["repository_id", "project_id"].iter().find(|name| named(name));
+            if let Some(claim) = whole.filter(|_| !NARROWING.iter().any(|name| named(name))) {
+                let detail = format!(
+                    "identity `{}` is every job of its {claim}, on every branch and in every workflow; bind ref, \
+                     environment or job_workflow_ref too",
+                    identity.name
+                );
+                report.warning("identity-any-job", *at, detail);
+            }
+        }
     }
 }
 
