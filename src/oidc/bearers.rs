@@ -1,4 +1,4 @@
-//! All configured issuers together: from a header to a caller.
+//! All configured issuers together: from a token to a caller.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -90,17 +90,10 @@ impl Bearers {
         *self.providers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(providers);
     }
 
-    /// Who sent a request with these values of `authorization` (`None` for one that is no text).
-    pub async fn identify<'h>(
-        &self,
-        authorization: impl IntoIterator<Item = Option<&'h str>>,
-        now: Instant,
-    ) -> Result<Caller, Refusal> {
+    /// Whom a token names, now.
+    pub async fn identify(&self, token: &str, now: Instant) -> Result<Caller, Refusal> {
         let mut provider = None;
-        let identified = match bearer(authorization) {
-            Ok(token) => self.verify(token, now, &mut provider).await,
-            Err(refusal) => Err(refusal),
-        };
+        let identified = self.verify(token, now, &mut provider).await;
         let name = provider.as_ref().map_or("", |provider| provider.settings.name.as_str());
         self.metrics.count_token(name, identified.as_ref().map_or_else(|refusal| refusal.name(), |_| "accepted"));
         identified
@@ -130,17 +123,6 @@ impl Bearers {
     fn providers(&self) -> Arc<Vec<Arc<Provider>>> {
         Arc::clone(&self.providers.read().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// The one token of the headers (RFC 6750, section 2.1).
-fn bearer<'h>(authorization: impl IntoIterator<Item = Option<&'h str>>) -> Result<&'h str, Refusal> {
-    let mut values = authorization.into_iter();
-    let first = values.next().ok_or(Refusal::Missing)?.ok_or(Refusal::NotBearer)?;
-    let (scheme, token) = first.split_once(' ').ok_or(Refusal::NotBearer)?;
-    if values.next().is_some() || !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
-        return Err(Refusal::NotBearer);
-    }
-    Ok(token)
 }
 
 fn ready(settings: &ProviderSettings) -> Result<Ready, PrepareError> {
@@ -187,28 +169,5 @@ fn issuer(provider: &Provider) -> Issuer {
         keys: state.keys.len(),
         age: state.fetched.map(|at| at.elapsed().as_secs()),
         failure: state.failure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_bearer_is_one_token() {
-        assert_eq!(bearer([Some("Bearer a.b.c")]), Ok("a.b.c"));
-        assert_eq!(bearer([Some("bearer a.b.c")]), Ok("a.b.c"));
-        assert_eq!(bearer([]), Err(Refusal::Missing));
-        for wrong in [
-            &[Some("Basic a:b")][..],
-            &[Some("Bearer")],
-            &[Some("Bearer ")],
-            &[Some("a.b.c")],
-            &[None],
-            &[Some("Bearer a"), Some("Bearer b")],
-            &[Some("Bearer a"), None],
-        ] {
-            assert_eq!(bearer(wrong.iter().copied()), Err(Refusal::NotBearer), "{wrong:?}");
-        }
     }
 }

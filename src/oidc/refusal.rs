@@ -4,12 +4,6 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// No `authorization` metadata. Send a token.
-    #[error("no token: send `authorization: Bearer TOKEN`")]
-    Missing,
-    /// Not `Bearer` and one token, or more than one header.
-    #[error("the authorization is not one `Bearer TOKEN`")]
-    NotBearer,
     /// More than 16 KiB.
     #[error("the token is longer than 16 KiB")]
     TooLarge,
@@ -50,9 +44,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Self; 14] = [
-        Self::Missing,
-        Self::NotBearer,
+    pub const ALL: [Self; 12] = [
         Self::TooLarge,
         Self::Malformed,
         Self::Kind,
@@ -70,8 +62,6 @@ impl Refusal {
     /// The label in metrics.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Missing => "missing",
-            Self::NotBearer => "not-bearer",
             Self::TooLarge => "too-large",
             Self::Malformed => "malformed",
             Self::Kind => "kind",

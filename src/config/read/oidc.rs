@@ -100,7 +100,7 @@ fn advice<'k>(name: &str, known: impl Iterator<Item = &'k String>) -> String {
 
 fn provider(node: &Node<'_>, base: &Path, report: &mut Report) -> Option<ProviderSettings> {
     let section = node.section(schema::OIDC, report)?;
-    let name = section.need("name", report).and_then(|node| name(&node, report));
+    let name = section.need("name", report).and_then(|node| word(&node, report));
     let issuer = section.need("issuer", report);
     let issuer = issuer.and_then(|node| Some((node.parsed(Code::InvalidValue, plain, report)?, node)));
     let audiences = list(&section, "audiences", report, |node, report| node.parsed(Code::InvalidValue, plain, report));
@@ -128,7 +128,7 @@ fn provider(node: &Node<'_>, base: &Path, report: &mut Report) -> Option<Provide
 }
 
 /// A name that a grant can hold between `oidc:` and `/`.
-fn name(node: &Node<'_>, report: &mut Report) -> Option<String> {
+fn word(node: &Node<'_>, report: &mut Report) -> Option<String> {
     node.parsed(Code::InvalidName, str::parse::<PersonName>, report).map(String::from)
 }
 
@@ -208,7 +208,7 @@ fn identities(node: &Node<'_>, report: &mut Report) -> Vec<IdentitySettings> {
 
 fn identity(node: &Node<'_>, report: &mut Report) -> Option<IdentitySettings> {
     let section = node.section(schema::OIDC_IDENTITY, report)?;
-    let name = section.need("name", report).and_then(|node| self::name(&node, report));
+    let name = section.need("name", report).and_then(|node| word(&node, report));
     let claims = section.need("claims", report)?;
     let entries = claims.named_entries(report);
     let count = entries.len();
@@ -259,7 +259,7 @@ fn pattern(node: &Node<'_>, report: &mut Report) -> Option<ClaimPattern> {
     }
     let text = node.parsed(Code::InvalidValue, plain, report)?;
     if text.contains('*') {
-        let detail = "a text is compared as it stands, and no claim holds a star; a pattern is { glob = \"...\" }";
+        let detail = "a text is compared as it stands, star and all; a pattern is { glob = \"...\" }";
         node.report(Code::InvalidValue, detail, report);
         return None;
     }
