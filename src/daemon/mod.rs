@@ -12,6 +12,7 @@ mod observe;
 mod open;
 mod run;
 mod telemetry;
+mod tokens;
 
 use std::process::ExitCode;
 

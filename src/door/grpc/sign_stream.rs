@@ -107,8 +107,8 @@ impl SignStream {
             requests.push(next);
         }
         let caller = self.peer.caller(&self.headers).await.map_err(|error| {
-            self.door.engine.count_unauthenticated(&self.peer.listener);
-            Denial::new(Reason::Unauthenticated, error.to_string())
+            self.door.engine.count_turned_away(&self.peer.listener, error.reason());
+            Denial::new(error.reason(), error.to_string())
         })?;
         let latest = Instant::now() + self.door.limits.deadline;
         let deadline = self.ends.map_or(latest, |ends| ends.min(latest));
