@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::{Prepared, Results, predecessor_failed, set};
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
-use crate::domain::law::sign::{self as law, Decision, Keys, Situation};
+use crate::domain::law::sign::{self as law, Decision, Delegators, Keys, Situation};
 use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::RepositoryPolicy;
 use crate::domain::public_key::KeyId;
+use crate::domain::root::RoleKeys;
 use crate::engine::{Call, Engine, Rules};
 use crate::ledger::{Expect, View};
 
@@ -24,6 +25,8 @@ pub(super) struct Allowed {
     pub(super) expects: Vec<Expect>,
     /// Earlier items of this attempt that it builds on, by index.
     pub(super) builds_on: BTreeSet<usize>,
+    /// For a delegated role: who lists its keys, and with which threshold.
+    pub(super) delegators: Vec<(Role, RoleKeys)>,
 }
 
 /// An item that the law denied while earlier items of this attempt counted as released. The denial stands once they are.
@@ -75,21 +78,35 @@ impl Engine {
             if own.is_some_and(same) {
                 continue; // another key over a head that has no signatures yet: the next pass cosigns
             }
-            let earlier: BTreeSet<usize> = roles_read(item)
+            let view = match self.ledger.view(&item.repository) {
+                Ok(view) => view,
+                Err(error) => {
+                    set(results, index, Err(error.denial()));
+                    continue;
+                }
+            };
+            // A guard may hold thousands of versions: copied only for an item that an earlier one of its batch changed.
+            let mut guards = Cow::Borrowed(&view.guards);
+            for ((repository, role), (guard, _)) in &tentative {
+                if *repository == item.repository {
+                    guards.to_mut().insert(role.clone(), guard.clone());
+                }
+            }
+            let earlier: BTreeSet<usize> = roles_read(item, &guards)
                 .filter_map(|role| tentative.get(&(item.repository.clone(), role)).map(|(_, index)| *index))
                 .collect();
-            let outcome = self.ledger.view(&item.repository).map_err(|error| error.denial()).and_then(|view| {
-                let policy = rules.policy(&item.repository)?;
-                // A guard may hold thousands of versions: copied only for an item that an earlier one of its batch changed.
-                let mut guards = Cow::Borrowed(&view.guards);
-                for ((repository, role), (guard, _)) in &tentative {
-                    if *repository == item.repository {
-                        guards.to_mut().insert(role.clone(), guard.clone());
-                    }
-                }
+            let outcome = rules.policy(&item.repository).and_then(|policy| {
                 let decision = law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?;
                 let expects = expectations(item, &decision, &view, &guards);
-                Ok(Allowed { index, decision, view, expects, builds_on: earlier.clone() })
+                let delegators = delegators(item, &guards);
+                Ok(Allowed {
+                    index,
+                    decision,
+                    view: Arc::clone(&view),
+                    expects,
+                    builds_on: earlier.clone(),
+                    delegators,
+                })
             });
             match outcome {
                 Ok(item_allowed) => {
@@ -128,6 +145,7 @@ pub(in crate::engine) fn situation<'a>(
         guards,
         roots: &view.roots,
         attached_snapshot: item.attached.as_ref(),
+        may_delegate: item.may_delegate,
         now,
         caller,
     })
@@ -141,9 +159,22 @@ fn find_key<'a>(keys: &'a [KeyRecord], repository: &RepositoryName, id: KeyId) -
 }
 
 /// The roles whose guards a decision reads.
-fn roles_read(item: &Prepared) -> impl Iterator<Item = Role> {
+fn roles_read(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> impl Iterator<Item = Role> {
     let listed = item.statement.listing().keys().filter_map(|file| Role::from_listed_file(file));
-    std::iter::once(item.role.clone()).chain(listed)
+    let delegators: BTreeSet<Role> = match item.role {
+        Role::Delegated(_) => law::delegators_read(guards).cloned().chain([Role::Targets]).collect(),
+        _ => BTreeSet::new(),
+    };
+    std::iter::once(item.role.clone()).chain(listed).chain(delegators.into_iter().filter(|role| *role != item.role))
+}
+
+/// Who lists the keys of a delegated role, as far as their heads are held here.
+fn delegators(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> Vec<(Role, RoleKeys)> {
+    if !matches!(item.role, Role::Delegated(_)) {
+        return Vec::new();
+    }
+    let owned = |(role, signers): (&Role, &RoleKeys)| (role.clone(), signers.clone());
+    Delegators::of(guards, &item.role).listing.into_iter().map(owned).collect()
 }
 
 /// Denials that rest on earlier items: those were released, are decided again, or failed.
@@ -162,7 +193,7 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 /// What must still be so at the commit.
 fn expectations(item: &Prepared, decision: &Decision, view: &View, guards: &BTreeMap<Role, Guard>) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for role in roles_read(item) {
+    for role in roles_read(item, guards) {
         // That there was no guard was read as well.
         expects.push(match guards.get(&role) {
             Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
