@@ -13,7 +13,9 @@ use super::fields::{key_ids, malformed, object, shown, threshold};
 use super::key_id::read_key;
 
 /// The member's keys as far as sealward can read them, by TUF key id.
-pub(super) type Keys<'a> = BTreeMap<&'a str, Option<PublicKey>>;
+type Keys<'a> = BTreeMap<&'a str, Option<PublicKey>>;
+/// Distinct public keys by TUF key id.
+pub(super) type Signers = BTreeMap<String, PublicKey>;
 
 /// Keys, and either roles or succinct roles (TAP 15), each as python-tuf reads it. A key that sealward cannot read is one
 /// that never signs here; a role whose name is none of ours never signs here either.
@@ -35,7 +37,7 @@ fn in_delegations(denial: Denial) -> Denial {
 }
 
 /// Each key once: thousands of roles may share it.
-pub(super) fn read_keys(objects: &Object) -> Result<Keys<'_>, Denial> {
+fn read_keys(objects: &Object) -> Result<Keys<'_>, Denial> {
     objects.iter().map(|(id, key)| check_key(id, key).map(|()| (id, read_key(key)))).collect()
 }
 
@@ -85,6 +87,16 @@ fn read_succinct_roles(roles: &Object, objects: &Object, keys: &Keys<'_>) -> Res
         Some(prefix) => Ok(Bins { name_prefix: prefix.to_owned(), bit_length, signers }),
         None => Err(malformed("the name_prefix of succinct_roles is no string")),
     }
+}
+
+/// The public keys and the threshold that targets metadata gives to a delegated role; `None` when it does not delegate to
+/// it. Keys stand under the TUF key ids by which they are listed.
+pub(super) fn public_signers(delegations: &Object, role: &Role) -> Result<Option<(Signers, u64)>, Denial> {
+    let read = read_delegations(delegations)?;
+    let Some(signers) = read.signers_of(role) else { return Ok(None) };
+    let keys = read_keys(object(delegations, "keys").map_err(in_delegations)?)?;
+    let public = |(_, id): (_, &String)| Some((id.clone(), keys.get(id.as_str())?.clone()?));
+    Ok(Some((signers.keys.iter().filter_map(public).collect(), signers.threshold)))
 }
 
 /// A threshold above the number of keys is read as it stands: nobody meets it.
