@@ -38,6 +38,8 @@ pub struct RolePolicy {
     pub max_version_step: u64,
     /// The largest version of a listed entry that is seen for the first time.
     pub first_listed_max: u64,
+    /// How often another payload may take the place of a released one of the same version.
+    pub max_supersedes: u32,
     /// How often it may release.
     pub release_rate: ReleaseRate,
     /// Where its keys are made when the request does not say.
@@ -67,6 +69,7 @@ impl RolePolicy {
             max_payload_bytes: payload,
             max_version_step: 10,
             first_listed_max: 10_000,
+            max_supersedes: 0,
             release_rate: ReleaseRate { per_hour: rate.0, burst: rate.1 },
             keystore: None,
             algorithm: None,

@@ -99,6 +99,8 @@ fn is_new_delegated(role: &Role, known: Known<'_>) -> bool {
     let Some(snapshot) = known.guards.get(&Role::Snapshot) else { return false };
     matches!(role, Role::Delegated(_))
         && !known.guards.contains_key(role)
+        && snapshot.name.epoch == 1 // a recovered one may have left entries behind
+        && !snapshot.withdrawn.contains_key(&format!("{role}.json"))
         && snapshot.head.as_ref().is_none_or(|head| listed(&head.listing, role).is_none())
 }
 

@@ -92,24 +92,19 @@ impl Engine {
                     guards.to_mut().insert(role.clone(), guard.clone());
                 }
             }
-            let earlier: BTreeSet<usize> = roles_read(item, &guards)
-                .filter_map(|role| tentative.get(&(item.repository.clone(), role)).map(|(_, index)| *index))
-                .collect();
-            let outcome = rules.policy(&item.repository).and_then(|policy| {
-                let decision = law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?;
-                let expects = expectations(item, &decision, &view, &guards);
-                let delegators = delegators(item, &guards);
-                Ok(Allowed {
-                    index,
-                    decision,
-                    view: Arc::clone(&view),
-                    expects,
-                    builds_on: earlier.clone(),
-                    delegators,
-                })
-            });
-            match outcome {
-                Ok(item_allowed) => {
+            let read = roles_read(item, &guards);
+            let of_batch = |role: &Role| tentative.get(&(item.repository.clone(), role.clone()));
+            let earlier: BTreeSet<usize> = read.iter().filter_map(of_batch).map(|(_, index)| *index).collect();
+            let decided = rules
+                .policy(&item.repository)
+                .and_then(|policy| situation(item, policy, &view, &guards, now, &caller))
+                .and_then(|situation| law::decide(&situation));
+            match decided {
+                Ok(decision) => {
+                    let expects = expectations(item, &decision, &view, &guards, &read);
+                    let delegators = delegators(item, &guards);
+                    let view = Arc::clone(&view);
+                    let item_allowed = Allowed { index, decision, view, expects, builds_on: earlier, delegators };
                     if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
@@ -159,13 +154,19 @@ fn find_key<'a>(keys: &'a [KeyRecord], repository: &RepositoryName, id: KeyId) -
 }
 
 /// The roles whose guards a decision reads.
-fn roles_read(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> impl Iterator<Item = Role> {
+fn roles_read(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> BTreeSet<Role> {
     let listed = item.statement.listing().keys().filter_map(|file| Role::from_listed_file(file));
-    let delegators: BTreeSet<Role> = match item.role {
-        Role::Delegated(_) => law::delegators_read(guards).cloned().chain([Role::Targets]).collect(),
-        _ => BTreeSet::new(),
-    };
-    std::iter::once(item.role.clone()).chain(listed).chain(delegators.into_iter().filter(|role| *role != item.role))
+    let mut roles: BTreeSet<Role> = listed.chain([item.role.clone()]).collect();
+    let head = guards.get(&item.role).and_then(|guard| guard.head.as_ref());
+    // What is to take the head's place is held against what the listing role released of it.
+    if head.is_some_and(|head| head.version == item.statement.version() && head.digest != item.statement.digest()) {
+        roles.extend(law::lister(&item.role));
+    }
+    if let Role::Delegated(_) = item.role {
+        roles.insert(Role::Targets);
+        roles.extend(law::delegators_read(guards).cloned());
+    }
+    roles
 }
 
 /// Who lists the keys of a delegated role, as far as their heads are held here.
@@ -191,13 +192,19 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 }
 
 /// What must still be so at the commit.
-fn expectations(item: &Prepared, decision: &Decision, view: &View, guards: &BTreeMap<Role, Guard>) -> Vec<Expect> {
+fn expectations(
+    item: &Prepared,
+    decision: &Decision,
+    view: &View,
+    guards: &BTreeMap<Role, Guard>,
+    read: &BTreeSet<Role>,
+) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for role in roles_read(item, guards) {
+    for role in read {
         // That there was no guard was read as well.
-        expects.push(match guards.get(&role) {
+        expects.push(match guards.get(role) {
             Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
-            None => Expect::Guard(law::first_epoch(&item.repository, &role), 0),
+            None => Expect::Guard(law::first_epoch(&item.repository, role), 0),
         });
     }
     for (id, _) in &decision.judgement().keys {

@@ -167,7 +167,7 @@ impl Engine {
                 built_on.entry(held.index).or_default().extend(&held.rests_on);
             }
             let made = self.make(call, prepared, decided.allowed).await;
-            self.commit_and_release(call, made, results).await;
+            self.commit_and_release(call, prepared, made, results).await;
             decide::settle(decided.held, results);
             for (index, original) in decided.repeats {
                 let copied = match results.get(original) {
