@@ -39,12 +39,14 @@ tables! {
         "name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker",
         "sessions",
     ];
-    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role"];
+    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role"];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "release_rate",
-        "keystore", "algorithm",
+        "cryptoperiod", "max_signatures", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
+    CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];
+    MAX_SIGNATURES "max_signatures" ["warn", "stage", "refuse"];
     PERSON "[[person]]" ["name", "identities"];
     GRANT "[[grant]]" ["callers", "verbs", "repositories", "roles"];
 }

@@ -72,6 +72,9 @@ pub struct Guard {
     pub released: BTreeMap<Version, Sha256Digest>,
     /// The release rate; `None` is a full bucket.
     pub rate: Option<RateState>,
+    /// How many signatures each key made under this guard. A replay makes none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures_made: BTreeMap<KeyId, u64>,
     /// Counts changes, from 1. A commit that decided on an older one is decided again.
     pub revision: u64,
 }
@@ -88,6 +91,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether a key signs anew in this step.
+    pub fn makes_a_signature(self) -> bool {
+        self != Self::Replay
+    }
+
     /// The name in leaves and answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -101,7 +109,15 @@ impl Step {
 impl Guard {
     /// A guard seeded as 0, for a new repository only.
     pub fn seeded_as_zero(name: GuardName) -> Self {
-        Self { name, head: None, previous_listing: Listing::new(), released: BTreeMap::new(), rate: None, revision: 1 }
+        Self {
+            name,
+            head: None,
+            previous_listing: Listing::new(),
+            released: BTreeMap::new(),
+            rate: None,
+            signatures_made: BTreeMap::new(),
+            revision: 1,
+        }
     }
 
     /// A guard seeded from published, verified metadata.
@@ -212,6 +228,7 @@ impl Guard {
             previous_listing,
             released,
             rate: Some(self.refilled(rate, now).spent()),
+            signatures_made: self.signatures_made.clone(),
             revision: self.revision.saturating_add(1),
         }
     }
@@ -225,6 +242,16 @@ impl Guard {
         }
         guard.revision = guard.revision.saturating_add(1);
         guard
+    }
+
+    /// The guard with one more signature counted for each of these keys.
+    #[must_use]
+    pub(super) fn counted<'k>(mut self, keys: impl IntoIterator<Item = &'k KeyId>) -> Self {
+        for key in keys {
+            let made = self.signatures_made.entry(*key).or_default();
+            *made = made.saturating_add(1);
+        }
+        self
     }
 
     /// Whether the release rate allows one more now.

@@ -22,7 +22,7 @@ fn published(model: &Model, candidate: &VerifiedRoot, pin: Option<Sha256Digest>)
 }
 
 fn known<'a>(model: &'a Model, held: &'a BTreeSet<KeyId>) -> Known<'a> {
-    Known { policy: &model.policy, keys: &model.keys, roots: &model.roots, held }
+    Known { policy: &model.policy, keys: &model.keys, roots: &model.roots, held, now: model.now }
 }
 
 /// Carries out what was decided.

@@ -2,6 +2,9 @@
 
 pub mod ceremony;
 pub mod challenge;
+pub mod destroy;
 pub mod keys;
+pub mod retire;
 pub mod roots;
+pub mod rotation;
 pub mod sign;

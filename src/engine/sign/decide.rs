@@ -88,12 +88,12 @@ impl Engine {
                     }
                 }
                 let decision = law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?;
-                let expects = expectations(item, &decision, &view, &guards);
+                let expects = expectations(item, policy, &decision, &view, &guards);
                 Ok(Allowed { index, decision, view, expects, builds_on: earlier.clone() })
             });
             match outcome {
                 Ok(item_allowed) => {
-                    if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
+                    if let Some(guard) = item_allowed.decision.tentative() {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
                     allowed.push(item_allowed);
@@ -160,19 +160,29 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 }
 
 /// What must still be so at the commit.
-fn expectations(item: &Prepared, decision: &Decision, view: &View, guards: &BTreeMap<Role, Guard>) -> Vec<Expect> {
+fn expectations(
+    item: &Prepared,
+    policy: &RepositoryPolicy,
+    decision: &Decision,
+    view: &View,
+    guards: &BTreeMap<Role, Guard>,
+) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for role in roles_read(item) {
+    let mut roles: BTreeSet<Role> = roles_read(item).collect();
+    let counts = policy.roles.get(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
+    for (id, _) in &decision.judgement().keys {
+        if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
+            expects.push(Expect::Key(*id, record.revision));
+            // What a key signed for its other role counts, too.
+            roles.extend(record.roles.iter().filter(|_| counts).cloned());
+        }
+    }
+    for role in roles {
         // That there was no guard was read as well.
         expects.push(match guards.get(&role) {
             Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
             None => Expect::Guard(law::first_epoch(&item.repository, &role), 0),
         });
-    }
-    for (id, _) in &decision.judgement().keys {
-        if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
-            expects.push(Expect::Key(*id, record.revision));
-        }
     }
     expects
 }

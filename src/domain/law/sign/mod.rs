@@ -3,12 +3,14 @@
 mod advance;
 mod content;
 mod keys;
+mod limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use advance::{check_advance, lowest_needed};
 use content::check_content;
 use keys::{cosigns_only, weigh_keys};
+pub use limits::signatures_made;
 
 use crate::domain::guard::{Guard, GuardName, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
@@ -175,8 +177,23 @@ impl Decision {
         withheld.into_keys().map(|key| (key, cosigns_only())).collect()
     }
 
+    /// The guard as it will be if every permitted key signs, without the signatures: what later items of a batch are held
+    /// against. `None` when nothing changes.
+    pub fn tentative(&self) -> Option<Guard> {
+        let makes = |(key, step): &(KeyId, Result<Step, Denial>)| {
+            matches!(step, Ok(step) if step.makes_a_signature()).then_some(*key)
+        };
+        let keys: Vec<KeyId> = self.judgement.keys.iter().filter_map(makes).collect();
+        Some(self.next_guard(BTreeMap::new())?.counted(&keys))
+    }
+
     /// The guard after these signatures are released; `None` when nothing changes.
     pub fn released(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
+        let keys: Vec<KeyId> = signatures.keys().copied().collect();
+        Some(self.next_guard(signatures)?.counted(&keys))
+    }
+
+    fn next_guard(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
         match &self.next {
             NextGuard::Advance { statement, policy, floor, now, caller } => Some(self.guard.advanced(
                 statement,
@@ -244,7 +261,7 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
     if let Relation::Above { head_version } = relation {
         check_advance(situation, limits, guard, head_version)?;
     }
-    let keys = weigh_keys(situation, guard, relation)?;
+    let keys = weigh_keys(situation, limits, guard, relation)?;
     Ok((guard, Judgement { keys, head_version }, relation))
 }
 
