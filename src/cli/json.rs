@@ -38,8 +38,9 @@ pub(super) fn public_key(public_key: &PublicKey) -> Value {
 }
 
 pub(super) fn refusal(refusal: &Refusal) -> Value {
-    let Refusal { reason, outcome, detail, advice } = refusal;
-    json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice })
+    let Refusal { reason, outcome, detail, advice, approval } = refusal;
+    let approval = (!approval.is_empty()).then_some(approval);
+    json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice, "approval": approval })
 }
 
 pub(super) fn key_signature(signature: &KeySignature) -> Value {

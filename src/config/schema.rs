@@ -42,7 +42,7 @@ tables! {
     REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role"];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "release_rate",
-        "keystore", "algorithm",
+        "approvals", "approval_expiry", "max_pending", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
     PERSON "[[person]]" ["name", "identities"];

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::algorithm::Algorithm;
-use super::name::{KeystoreName, Pattern, RepositoryName, Role};
+use super::name::{KeystoreName, Pattern, RepositoryName, Role, Sha256Digest};
 
 /// How a role signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Custody {
     /// Only in a ceremony, never through the daemon.
     Offline,
-    /// People approve. Parsed and refused in this version.
+    /// People approve each payload.
     Attended,
     /// By itself, within the law.
     Online,
@@ -40,6 +40,12 @@ pub struct RolePolicy {
     pub first_listed_max: u64,
     /// How often it may release.
     pub release_rate: ReleaseRate,
+    /// How many persons must approve a payload, where custody is attended.
+    pub approvals: u32,
+    /// How long a payload waits for them, in seconds.
+    pub approval_expiry_seconds: i64,
+    /// How many payloads may wait at once.
+    pub max_pending: usize,
     /// Where its keys are made when the request does not say.
     pub keystore: Option<KeystoreName>,
     /// Of which algorithm its keys are made when the request does not say.
@@ -68,9 +74,19 @@ impl RolePolicy {
             max_version_step: 10,
             first_listed_max: 10_000,
             release_rate: ReleaseRate { per_hour: rate.0, burst: rate.1 },
+            approvals: 1,
+            approval_expiry_seconds: DAY,
+            max_pending: 16,
             keystore: None,
             algorithm: None,
         }
+    }
+
+    /// What an approval is bound to. Not comparable between versions of sealward: an upgrade voids what is pending, which
+    /// is the safe side.
+    pub fn digest(&self) -> Sha256Digest {
+        // The derived form has every field, also those that are added later.
+        Sha256Digest::of(format!("{self:?}").as_bytes())
     }
 }
 

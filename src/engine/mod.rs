@@ -3,6 +3,7 @@
 //! Every verb takes the caller first, and passes through one audited wrapper ([`audited`]) that nobody can forget: it
 //! writes the leaf of a refusal before the refusal leaves, and counts.
 
+mod approve;
 mod audit;
 mod audited;
 mod explain;
@@ -10,6 +11,7 @@ mod generate;
 mod keys;
 mod locks;
 mod metrics;
+mod pending;
 mod root;
 mod rotate;
 mod seed;
@@ -22,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
+pub use approve::{PendingFile, Waiting};
 pub use audit::{Consistency, Inclusion, Leaves};
 pub use explain::Explanation;
 pub use generate::KeyOrder;
@@ -98,6 +101,8 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     explained: explain::Limiter,
     checkpointing: tokio::sync::Mutex<()>,
+    /// Held while something that waits for people is written down.
+    recording: tokio::sync::Mutex<()>,
     /// Every public key that a keystore was seen to hold.
     held: Mutex<BTreeSet<KeyId>>,
     /// Keystores that were not there when the daemon started, and have not listed their keys yet.

@@ -6,9 +6,13 @@ use std::sync::OnceLock;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use sealward::domain::algorithm::Algorithm;
+use sealward::domain::approval::Pending;
+use sealward::domain::caller::Caller;
+use sealward::domain::grant::Grants;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
-use sealward::domain::law::sign::{AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
+use sealward::domain::law::attended::Attendance;
+use sealward::domain::law::sign::{Answer, AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{Pattern, RepositoryName, Role, Sha256Digest, Version};
 use sealward::domain::outcome::{Denial, Reason};
 use sealward::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
@@ -160,6 +164,9 @@ pub struct Model {
     pub roots: Roots,
     pub attached: Option<AttachedSnapshot>,
     pub now: Instant,
+    pub pending: Vec<Pending>,
+    pub grants: Grants,
+    pub caller: Caller,
 }
 
 impl Model {
@@ -177,6 +184,9 @@ impl Model {
             roots: Roots::unrooted(repository()),
             attached: None,
             now: NOW,
+            pending: Vec::new(),
+            grants: Grants::default(),
+            caller: Caller::Unix { uid: 1000, gids: Vec::new() },
         }
     }
 
@@ -207,7 +217,20 @@ impl Model {
         self.decide_with(name, text, Keys::One(key))
     }
 
+    /// As the answer of `Sign`: what waits for people is `awaits-approval`.
     pub fn decide_with(&self, name: &str, text: &str, keys: Keys<'_>) -> Result<Decision, Denial> {
+        match self.answer_with(name, text, keys)? {
+            Answer::Permit(decision) => Ok(*decision),
+            Answer::Pending(wait) => Err(wait.denial()),
+        }
+    }
+
+    /// The law's own answer.
+    pub fn answer(&self, name: &str, text: &str) -> Result<Answer, Denial> {
+        self.answer_with(name, text, Keys::OfRole(&self.keys))
+    }
+
+    fn answer_with(&self, name: &str, text: &str, keys: Keys<'_>) -> Result<Answer, Denial> {
         decide(&Situation {
             repository: &repository(),
             role: &role(name),
@@ -219,6 +242,7 @@ impl Model {
             attached_snapshot: self.attached.as_ref(),
             now: self.now,
             caller: CALLER,
+            attendance: Attendance { pending: &self.pending, grants: &self.grants, caller: &self.caller },
         })
     }
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::approval::Binding;
 use crate::domain::guard::{Guard, GuardName, Relation, Step, listed};
 use crate::domain::key::{KeyRecord, KeyState};
+use crate::domain::law::attended::{self, Approved, Attendance, Wait};
 use crate::domain::name::{MetadataType, RepositoryName, Role, Sha256Digest, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::permit::{Online, Permit};
@@ -40,6 +42,8 @@ pub struct Situation<'a> {
     pub now: Instant,
     /// Who asks, as leaves name them.
     pub caller: &'a str,
+    /// Who asks, and what people have approved: for attended roles.
+    pub attendance: Attendance<'a>,
 }
 
 /// Which keys a request is about.
@@ -85,6 +89,7 @@ pub struct Decision {
     retiring: BTreeSet<KeyId>,
     guard: Guard,
     next: NextGuard,
+    approved: Option<Approved>,
 }
 
 #[derive(Debug)]
@@ -94,16 +99,31 @@ enum NextGuard {
     Replay,
 }
 
-/// Judges without a permit: what `Explain` shows.
-pub fn judge(situation: &Situation<'_>) -> Result<Judgement, Denial> {
-    let (_, judgement, _) = weigh(situation)?;
-    Ok(judgement)
+/// The law's answer, when it is no denial.
+#[derive(Debug)]
+pub enum Answer {
+    /// Sign.
+    Permit(Box<Decision>),
+    /// Everything allows it, and people have not approved it yet.
+    Pending(Wait),
+}
+
+/// Judges without a permit: what `Explain` shows, with what people must still approve.
+pub fn judge(situation: &Situation<'_>) -> Result<(Judgement, Option<Wait>), Denial> {
+    let (guard, judgement, _) = weigh(situation)?;
+    let wait = attended(situation, guard, &judgement)?.and_then(Result::err);
+    Ok((judgement, wait))
 }
 
 /// Judges, and hands out a permit for each signature that is to be made.
-pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
+pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
     let (guard, judgement, relation) = weigh(situation)?;
     let role_policy = role_policy(situation)?;
+    let approved = match attended(situation, guard, &judgement)? {
+        None => None,
+        Some(Ok(approved)) => Some(approved),
+        Some(Err(wait)) => return Ok(Answer::Pending(wait)),
+    };
     let mut permits = Vec::new();
     let mut replays = BTreeMap::new();
     for (key, step) in &judgement.keys {
@@ -135,13 +155,49 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
     };
     let retires = |record: &&KeyRecord| record.state == KeyState::Retiring;
     let retiring = candidates(situation).filter(retires).map(KeyRecord::id).collect();
-    Ok(Decision { judgement, permits, replays, retiring, guard: guard.clone(), next })
+    let decision = Decision { judgement, permits, replays, retiring, guard: guard.clone(), next, approved };
+    Ok(Answer::Permit(Box::new(decision)))
+}
+
+/// Whether people approved the signatures that would be made; `None` where nobody is asked: the role is not attended, or
+/// nothing is signed anew. Asked last, so that nobody approves what would be denied.
+fn attended(
+    situation: &Situation<'_>,
+    guard: &Guard,
+    judgement: &Judgement,
+) -> Result<Option<Result<Approved, Wait>>, Denial> {
+    let limits = role_policy(situation)?;
+    let made = |(key, step): &(KeyId, Result<Step, Denial>)| match step {
+        Ok(Step::Replay) | Err(_) => None,
+        Ok(_) => Some(*key),
+    };
+    let keys: BTreeSet<KeyId> = judgement.keys.iter().filter_map(made).collect();
+    if limits.custody != Custody::Attended || keys.is_empty() {
+        return Ok(None);
+    }
+    let statement = situation.statement;
+    let binding = Binding {
+        guard: guard.name.clone(),
+        head: guard.head.as_ref().map(|head| (head.version, head.digest)),
+        digest: statement.digest(),
+        keys,
+        policy: limits.digest(),
+        metadata_type: statement.metadata_type(),
+        version: statement.version(),
+        expires: statement.expires(),
+    };
+    attended::signature(binding, limits, situation.attendance, situation.now).map(Some)
 }
 
 impl Decision {
     /// What was judged.
     pub fn judgement(&self) -> &Judgement {
         &self.judgement
+    }
+
+    /// The approval that is used up when the first signature is released.
+    pub fn approved(&self) -> Option<Approved> {
+        self.approved
     }
 
     /// Takes the permits out; they are used once.
@@ -201,9 +257,8 @@ pub fn role_limits<'p>(
         return Err(Denial::new(Reason::WrongRole, detail));
     };
     match limits.custody {
-        Custody::Online => Ok(limits),
+        Custody::Online | Custody::Attended => Ok(limits),
         Custody::Offline => Err(Denial::new(Reason::OfflineRole, format!("{role} of {repository} is offline"))),
-        Custody::Attended => Err(Denial::new(Reason::AttendedNotBuilt, format!("{role} of {repository} is attended"))),
     }
 }
 

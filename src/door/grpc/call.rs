@@ -11,7 +11,7 @@ use crate::domain::outcome::{Denial, Reason};
 use crate::door::identity::{NoIdentity, of_certificate};
 use crate::door::stream::Peer;
 use crate::engine::Call;
-use crate::wire::status::to_status;
+use crate::wire::status::of_denial;
 
 impl Door {
     /// Runs one verb for one request. The verb goes on when the client hangs up: what was begun is finished and
@@ -26,7 +26,7 @@ impl Door {
         R: Send + 'static,
     {
         let id = request_id();
-        let refused = |denial: &Denial| to_status(denial.reason, &denial.detail, &id);
+        let refused = |denial: &Denial| of_denial(denial, &id);
         let caller = caller(request.extensions()).map_err(|error| {
             let listener = listener(&request);
             tracing::warn!(request = %id, listener, %error, "a peer without an identity");

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{Prepared, Results, predecessor_failed, set};
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
-use crate::domain::law::sign::{self as law, Decision, Keys, Situation};
+use crate::domain::law::attended::{Attendance, Wait};
+use crate::domain::law::sign::{self as law, Answer, Decision, Keys, Situation};
 use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::RepositoryPolicy;
@@ -42,6 +43,8 @@ pub(super) struct Decided {
     pub(super) repeats: Vec<(usize, usize)>,
     /// Denied, if the items that they rest on are released.
     pub(super) held: Vec<Held>,
+    /// Allowed by everything but the people who must approve it.
+    pub(super) waiting: Vec<(usize, Wait)>,
 }
 
 impl Engine {
@@ -60,6 +63,7 @@ impl Engine {
         let mut allowed: Vec<Allowed> = Vec::new();
         let mut repeats = Vec::new();
         let mut held = Vec::new();
+        let mut waiting = Vec::new();
         for &index in open {
             let Some(Some(item)) = prepared.get(index) else { continue };
             if let Some(original) =
@@ -87,12 +91,19 @@ impl Engine {
                         guards.to_mut().insert(role.clone(), guard.clone());
                     }
                 }
-                let decision = law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?;
-                let expects = expectations(item, &decision, &view, &guards);
-                Ok(Allowed { index, decision, view, expects, builds_on: earlier.clone() })
+                let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller };
+                Ok(match law::decide(&situation(item, policy, &view, &guards, now, &caller, attendance)?)? {
+                    Answer::Pending(wait) => Err(wait),
+                    Answer::Permit(decision) => {
+                        let expects = expectations(item, &decision, &view, &guards);
+                        Ok(Allowed { index, decision: *decision, view, expects, builds_on: earlier.clone() })
+                    }
+                })
             });
             match outcome {
-                Ok(item_allowed) => {
+                Ok(Err(wait)) if earlier.is_empty() => waiting.push((index, wait)),
+                Ok(Err(_)) => {} // what it would be bound to is not released yet: the next pass asks
+                Ok(Ok(item_allowed)) => {
                     if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
@@ -102,7 +113,7 @@ impl Engine {
                 Err(denial) => held.push(Held { index, denial, rests_on: earlier }),
             }
         }
-        Decided { allowed, repeats, held }
+        Decided { allowed, repeats, held, waiting }
     }
 }
 
@@ -114,6 +125,7 @@ pub(in crate::engine) fn situation<'a>(
     guards: &'a BTreeMap<Role, Guard>,
     now: crate::domain::time::Instant,
     caller: &'a str,
+    attendance: Attendance<'a>,
 ) -> Result<Situation<'a>, Denial> {
     let keys = match item.key {
         None => Keys::OfRole(&view.keys),
@@ -130,6 +142,7 @@ pub(in crate::engine) fn situation<'a>(
         attached_snapshot: item.attached.as_ref(),
         now,
         caller,
+        attendance,
     })
 }
 

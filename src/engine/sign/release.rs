@@ -131,12 +131,17 @@ impl Engine {
                     let events = self.events(call, ready, &allowed, &signatures, &failures, &guard);
                     let payload = (ready.payload.len() <= KEPT_PAYLOAD_BYTES).then(|| ready.payload.to_vec());
                     unit_of.insert(index, Some(units.len()));
-                    units.push(Unit {
+                    let approved = allowed.decision.approved();
+                    let mut unit = Unit {
                         expects: allowed.expects,
                         changes: vec![Change::Guard { guard, payload }],
                         events,
                         after,
-                    });
+                    };
+                    if let Some(approved) = approved {
+                        unit.uses(approved);
+                    }
+                    units.push(unit);
                     releases.push((index, answer));
                 }
             }
@@ -181,6 +186,7 @@ impl Engine {
             let advance = steps.iter().any(|(id, step)| id == key && *step == Ok(Step::Advance));
             let mut event = event(key, if advance { EventKind::Advance } else { EventKind::Cosign });
             event.signature = Some(Sha256Digest::of(signature.as_fixed()));
+            event.approval = allowed.decision.approved().map(|used| used.id);
             event
         });
         let failed = failures.iter().map(|(key, denial)| event(key, EventKind::Failure).refused(denial));
