@@ -123,7 +123,7 @@ const TABLE: &[Room] = &[
         name: "daemon",
         may_use: "domain tuf content audit keystore ledger engine wire door client migrate config",
         crates: "aws_lc_rs axum base64ct clap clap_mangen hex libc listenfd prometheus_client rustix rustls sd_notify secrecy \
-                 serde serde_json thiserror time tokio tokio_stream tonic tonic_health tonic_reflection tonic_types \
+                 serde serde_json thiserror time tokio tokio_rustls tokio_stream tonic tonic_health tonic_reflection tonic_types \
                  tower tracing tracing_subscriber x509_cert zeroize",
         never: "",
     },

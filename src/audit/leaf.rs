@@ -159,6 +159,7 @@ pub fn event_name(event: EventKind) -> &'static str {
     match event {
         EventKind::Advance => "advance",
         EventKind::Cosign => "cosign",
+        EventKind::Supersede => "supersede",
         EventKind::Pending => "pending",
         EventKind::Approval => "approval",
         EventKind::Administration => "administration",

@@ -31,8 +31,12 @@ tables! {
     LIMITS "[limits]" ["default_deadline", "max_connections", "requests_per_connection", "batch_items"];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
-    LISTENER_TCP "[[listener]] of kind \"tcp-mtls\"" [
-        "name", "kind", "activation", "address", "certificate", "key", "client_ca",
+    LISTENER_MTLS "[[listener]] of kind \"tcp-mtls\"" [
+        "name", "kind", "activation", "address", "certificate", "key", "client_ca", "crls", "unknown_revocation",
+        "deny_list",
+    ];
+    LISTENER_TOKEN "[[listener]] of kind \"tcp-token\"" [
+        "name", "kind", "activation", "address", "certificate", "key",
     ];
     KEYSTORE_SOFTWARE "[[keystore]] of kind \"software\"" ["name", "kind", "queue_limit", "directory", "unseal"];
     KEYSTORE_PKCS11 "[[keystore]] of kind \"pkcs11\"" [
@@ -41,7 +45,7 @@ tables! {
     ];
     REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role"];
     ROLE "[repository.role.NAME]" [
-        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "release_rate",
+        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
         "approvals", "approval_expiry", "max_pending", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];

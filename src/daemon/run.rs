@@ -23,7 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) fn run(configuration: Configuration, dev: bool) -> Result<(), DaemonError> {
     telemetry::begin(configuration.log);
     refuse_mutations(dev)?;
-    tls_1_3_only();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(DaemonError::Runtime)?;
     let served = runtime.block_on(serve(configuration, dev));
     // Threads that wait for a device are not waited for.
@@ -33,7 +32,7 @@ pub(super) fn run(configuration: Configuration, dev: bool) -> Result<(), DaemonE
 
 async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonError> {
     // Sockets first: a second daemon stops before it touches a token.
-    let sockets = listen::bind(&configuration)?;
+    let sockets = listen::bind(&configuration, &open::bearers())?;
     let metrics_socket = configuration.observe.as_ref().map(observe::bind).transpose()?;
     let engine = open::engine(&configuration, dev)?;
     let (stop, stopped) = watch::channel(false);
@@ -129,15 +128,6 @@ async fn wait_for_stop() {
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");
-    }
-}
-
-/// tonic's TLS would speak 1.2 as well. It takes this process's provider, and ours has suites of 1.3 only.
-fn tls_1_3_only() {
-    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
-    if provider.install_default().is_err() {
-        tracing::error!("a TLS provider was installed before ours");
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Event {
     pub caller: String,
     /// What was asked: `sign`, `generate-key`, `stage-root`, ...
     pub verb: String,
-    /// `advance`, `cosign`, `pending`, `approval`, `administration`, `denial`, `failure` or `aggregate`.
+    /// `advance`, `cosign`, `supersede`, `pending`, `approval`, `administration`, `denial`, `failure` or `aggregate`.
     pub event: EventKind,
     /// How it ended.
     pub outcome: Outcome,
@@ -74,6 +74,8 @@ pub enum EventKind {
     Advance,
     /// A further signature over the head.
     Cosign,
+    /// A first signature over another payload of a released version, where the role allows it.
+    Supersede,
     /// Something waits for people.
     Pending,
     /// A person approved or rejected what waits.

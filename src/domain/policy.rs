@@ -38,6 +38,8 @@ pub struct RolePolicy {
     pub max_version_step: u64,
     /// The largest version of a listed entry that is seen for the first time.
     pub first_listed_max: u64,
+    /// How often another payload may take the place of a released one of the same version.
+    pub max_supersedes: u32,
     /// How often it may release.
     pub release_rate: ReleaseRate,
     /// How many persons must approve a payload, where custody is attended.
@@ -73,6 +75,7 @@ impl RolePolicy {
             max_payload_bytes: payload,
             max_version_step: 10,
             first_listed_max: 10_000,
+            max_supersedes: 0,
             release_rate: ReleaseRate { per_hour: rate.0, burst: rate.1 },
             approvals: 1,
             approval_expiry_seconds: DAY,

@@ -7,12 +7,12 @@ use crate::config::report::Report;
 use crate::config::schema;
 use crate::config::table::{Node, Section};
 use crate::domain::caller::CallerPattern;
-use crate::domain::person::{Person, PersonName, Persons};
+use crate::domain::person::{Person, PersonName};
 
 use super::grant::list;
 
-/// Every person of the file. Two who share a name or an identity are refused: an approval must be somebody's.
-pub(in crate::config) fn persons(root: &Section<'_>, report: &mut Report) -> Persons {
+/// Every person of the file with its place. Two who share a name or an identity are refused: an approval must be somebody's.
+pub(in crate::config) fn persons(root: &Section<'_>, report: &mut Report) -> Vec<(usize, Person)> {
     let nodes = root.find("person").map(|node| node.tables(report)).unwrap_or_default();
     let read: Vec<(usize, Person)> =
         nodes.into_iter().filter_map(|node| Some((node.at, person(&node, report)?))).collect();
@@ -32,7 +32,7 @@ pub(in crate::config) fn persons(root: &Section<'_>, report: &mut Report) -> Per
         }
         identities.extend(person.identities.iter().map(|identity| (identity, &person.name)));
     }
-    Persons::new(read.into_iter().map(|(_, person)| person).collect())
+    read
 }
 
 fn person(node: &Node<'_>, report: &mut Report) -> Option<Person> {

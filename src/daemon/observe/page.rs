@@ -34,6 +34,7 @@ impl fmt::Debug for Page {
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.requests(&mut encoder)?;
+        self.supersedes(&mut encoder)?;
         self.stages(&mut encoder)?;
         self.guards(&mut encoder)?;
         self.keystores(&mut encoder)?;
@@ -48,6 +49,15 @@ impl Page {
         for ((verb, role, outcome, reason), count) in self.0.metrics().requests() {
             let labels = [("verb", verb), ("role", role), ("outcome", outcome), ("reason", reason)];
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn supersedes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Payloads that took the place of a released one of the same version, by role";
+        let mut metric = encoder.encode_descriptor("supersedes", help, None, MetricType::Counter)?;
+        for (role, count) in self.0.metrics().supersedes() {
+            ConstCounter::new(count).encode(metric.encode_family(&[("role", role)])?)?;
         }
         Ok(())
     }

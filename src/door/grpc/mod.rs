@@ -1,6 +1,7 @@
 //! `sealward.v1` over gRPC, a file per service.
 
 mod admin;
+mod admit;
 mod approvals;
 mod audit;
 mod call;
@@ -86,6 +87,6 @@ pub fn routes(engine: Arc<Engine>, limits: Limits, in_flight: InFlight) -> Route
     .add_service(v1::approval_service_server::ApprovalServiceServer::new(door.clone()).max_encoding_message_size(bytes))
     .add_service(v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(bytes))
     .add_service(v1::admin_service_server::AdminServiceServer::new(door));
-    let name = axum::middleware::from_fn_with_state(engine, undecoded::name);
-    Routes::from(routes.into_axum_router().layer(name))
+    let admit = axum::middleware::from_fn_with_state(engine, admit::admit);
+    Routes::from(routes.into_axum_router().layer(admit))
 }

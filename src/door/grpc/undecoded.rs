@@ -1,28 +1,20 @@
 //! Requests that never became one: tonic answers them by itself, before any verb. Here they get a name, advice and a count
 //! like every other refusal.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use axum::middleware::Next;
 use axum::response::Response;
 use tonic::{Code, Status};
 
-use super::call::{caller, request_id};
+use super::call::request_id;
+use crate::domain::caller::Caller;
 use crate::domain::outcome::Reason;
 use crate::engine::Engine;
 use crate::wire::status::to_status;
 
-/// Runs around every gRPC call.
-pub(super) async fn name(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let caller = caller(&parts.extensions);
-    let response = next.run(Request::from_parts(parts, body)).await;
+/// The answer to a caller, with a name where tonic gave none.
+pub(super) fn name(engine: &Engine, caller: &Caller, response: Response) -> Response {
     let Some((reason, detail)) = undecoded(response.headers()) else { return response };
-    if let Ok(caller) = &caller {
-        engine.count_undecoded(caller, reason);
-    }
+    engine.count_undecoded(caller, reason);
     let id = request_id();
     tracing::info!(request = %id, %reason, %detail, "undecoded");
     to_status(reason, detail, &id).into_http()

@@ -159,7 +159,7 @@ impl Engine {
                 set(results, index, Err(answer));
             }
             let made = self.make(call, prepared, decided.allowed).await;
-            self.commit_and_release(call, made, results).await;
+            self.commit_and_release(call, prepared, made, results).await;
             decide::settle(decided.held, results);
             for (index, original) in decided.repeats {
                 let copied = match results.get(original) {

@@ -58,7 +58,7 @@ pub struct KeySignature {
     /// The signature.
     #[prost(bytes = "bytes", tag = "3")]
     pub signature: ::prost::bytes::Bytes,
-    /// advance, cosign or replay.
+    /// advance, cosign, replay or supersede.
     #[prost(string, tag = "4")]
     pub step: ::prost::alloc::string::String,
     /// TUF scheme, such as ecdsa-sha2-nistp256.
@@ -147,7 +147,7 @@ pub struct KeyVerdict {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    /// advance, cosign or replay; empty when refused.
+    /// advance, cosign, replay or supersede; empty when refused.
     #[prost(string, tag = "2")]
     pub step: ::prost::alloc::string::String,
     /// Why not.

@@ -1,12 +1,24 @@
 //! May this payload be signed, and by which keys? (`law.md` sections 1 to 4)
 
+mod advance;
+mod content;
+mod keys;
+mod people;
+mod supersede;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::approval::Binding;
-use crate::domain::guard::{Guard, GuardName, Relation, Step, listed};
+use advance::{check_advance, lowest_needed};
+use content::check_content;
+use keys::{cosigns_only, weigh_keys};
+use people::attended;
+use supersede::check_supersede;
+pub use supersede::lister;
+
+use crate::domain::guard::{Guard, GuardName, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
-use crate::domain::law::attended::{self, Approved, Attendance, Wait};
-use crate::domain::name::{MetadataType, RepositoryName, Role, Sha256Digest, Version};
+use crate::domain::law::attended::{Approved, Attendance, Wait};
+use crate::domain::name::{RepositoryName, Role, Sha256Digest, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::permit::{Online, Permit};
 use crate::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
@@ -15,9 +27,6 @@ use crate::domain::root::Roots;
 use crate::domain::signature::Signature;
 use crate::domain::statement::Statement;
 use crate::domain::time::Instant;
-
-/// How many released pairs a guard keeps at most, whatever lags behind it.
-const KEPT_PAIRS: u64 = 10_000;
 
 /// Everything that the decision rests on. The grant was checked before, without the payload.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +104,7 @@ pub struct Decision {
 #[derive(Debug)]
 enum NextGuard {
     Advance { statement: Statement, policy: RolePolicy, floor: Version, now: Instant, caller: String },
+    Supersede { statement: Statement, policy: RolePolicy, now: Instant, caller: String },
     Cosign,
     Replay,
 }
@@ -132,7 +142,7 @@ pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
                 let stored = guard.head.as_ref().and_then(|head| head.signatures.get(key)).cloned();
                 replays.extend(stored.map(|signature| (*key, signature)));
             }
-            Ok(Step::Advance | Step::Cosign) => {
+            Ok(Step::Advance | Step::Cosign | Step::Supersede) => {
                 let record = candidates(situation).find(|record| record.id() == *key);
                 permits.extend(record.map(|record| {
                     let at = (guard.name.clone(), guard.revision);
@@ -150,6 +160,12 @@ pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
             now: situation.now,
             caller: situation.caller.to_owned(),
         },
+        Relation::Supersedes => NextGuard::Supersede {
+            statement: situation.statement.clone(),
+            policy: role_policy.clone(),
+            now: situation.now,
+            caller: situation.caller.to_owned(),
+        },
         Relation::Same if permits.is_empty() => NextGuard::Replay,
         Relation::Same => NextGuard::Cosign,
     };
@@ -157,36 +173,6 @@ pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
     let retiring = candidates(situation).filter(retires).map(KeyRecord::id).collect();
     let decision = Decision { judgement, permits, replays, retiring, guard: guard.clone(), next, approved };
     Ok(Answer::Permit(Box::new(decision)))
-}
-
-/// Whether people approved the signatures that would be made; `None` where nobody is asked: the role is not attended, or
-/// nothing is signed anew. Asked last, so that nobody approves what would be denied.
-fn attended(
-    situation: &Situation<'_>,
-    guard: &Guard,
-    judgement: &Judgement,
-) -> Result<Option<Result<Approved, Wait>>, Denial> {
-    let limits = role_policy(situation)?;
-    let made = |(key, step): &(KeyId, Result<Step, Denial>)| match step {
-        Ok(Step::Replay) | Err(_) => None,
-        Ok(_) => Some(*key),
-    };
-    let keys: BTreeSet<KeyId> = judgement.keys.iter().filter_map(made).collect();
-    if limits.custody != Custody::Attended || keys.is_empty() {
-        return Ok(None);
-    }
-    let statement = situation.statement;
-    let binding = Binding {
-        guard: guard.name.clone(),
-        head: guard.head.as_ref().map(|head| (head.version, head.digest)),
-        digest: statement.digest(),
-        keys,
-        policy: limits.digest(),
-        metadata_type: statement.metadata_type(),
-        version: statement.version(),
-        expires: statement.expires(),
-    };
-    attended::signature(binding, limits, situation.attendance, situation.now).map(Some)
 }
 
 impl Decision {
@@ -237,6 +223,9 @@ impl Decision {
                 caller.clone(),
                 Some(*floor),
             )),
+            NextGuard::Supersede { statement, policy, now, caller } => {
+                Some(self.guard.superseded(statement, signatures, policy.release_rate, *now, caller.clone()))
+            }
             NextGuard::Cosign => Some(self.guard.cosigned(signatures)),
             NextGuard::Replay => None,
         }
@@ -289,183 +278,14 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
     let Some(guard) = situation.guards.get(role) else {
         return Err(Denial::new(Reason::Unseeded, format!("nothing is known of what {role} of {repository} released")));
     };
-    let relation = guard.relate(statement)?;
-    let head_version = guard.head.as_ref().map_or(0, |head| head.version.get());
-    if let Relation::Above { head_version } = relation {
-        check_advance(situation, limits, guard, head_version)?;
+    let relation = guard.relate(statement, limits.max_supersedes)?;
+    match relation {
+        Relation::Above { head_version } => check_advance(situation, limits, guard, head_version)?,
+        Relation::Supersedes => check_supersede(situation, limits, guard)?,
+        Relation::Same => {}
     }
     let keys = weigh_keys(situation, guard, relation)?;
-    Ok((guard, Judgement { keys, head_version }, relation))
-}
-
-/// What the payload says, whatever was released before.
-fn check_content(situation: &Situation<'_>, limits: &RolePolicy) -> Result<(), Denial> {
-    let Situation { role, statement, now, .. } = *situation;
-    if statement.length() > limits.max_payload_bytes {
-        let detail = format!("{} bytes; {role} may have {}", statement.length(), limits.max_payload_bytes);
-        return Err(Denial::new(Reason::PayloadTooLarge, detail));
-    }
-    if statement.metadata_type() != role.metadata_type() {
-        let detail = format!("the payload is of type {}, the request is for {role}", statement.metadata_type());
-        return Err(Denial::new(Reason::WrongRole, detail));
-    }
-    let expires = statement.expires();
-    if expires <= now {
-        return Err(Denial::new(Reason::Expired, format!("expires {expires} is not after {now}")));
-    }
-    let latest = now.plus_seconds(limits.max_expiry_seconds);
-    if expires > latest {
-        return Err(Denial::new(Reason::ExpiryTooFar, format!("expires {expires} is after {latest}")));
-    }
-    check_snapshot_bytes(situation)
-}
-
-fn check_snapshot_bytes(situation: &Situation<'_>) -> Result<(), Denial> {
-    let Situation { statement, attached_snapshot, .. } = *situation;
-    if statement.metadata_type() != MetadataType::Timestamp {
-        return Ok(());
-    }
-    let Some(attached) = attached_snapshot else {
-        return if situation.policy.require_snapshot_bytes {
-            Err(Denial::new(Reason::SnapshotBytesRequired, "no snapshot came with the timestamp"))
-        } else {
-            Ok(())
-        };
-    };
-    let mismatch = |detail: String| Err(Denial::new(Reason::SnapshotBytesMismatch, detail));
-    let Some(entry) = listed(statement.listing(), &Role::Snapshot) else {
-        return mismatch("the timestamp lists no snapshot.json".into());
-    };
-    if entry.version != attached.version {
-        return mismatch(format!("listed is snapshot {}, attached is {}", entry.version, attached.version));
-    }
-    if entry.length.is_some_and(|length| length != attached.file_length) {
-        return mismatch(format!(
-            "the attached snapshot has {} bytes, not those that are listed",
-            attached.file_length
-        ));
-    }
-    if entry.sha256.is_some_and(|digest| digest != attached.file_digest) {
-        return mismatch(format!("the attached snapshot has digest {}", attached.file_digest));
-    }
-    if entry.other_hashes {
-        return mismatch("the timestamp lists hashes other than sha256, which are not checked here".into());
-    }
-    let released = situation.guards.get(&Role::Snapshot).map(|guard| guard.released.get(&attached.version));
-    match released {
-        Some(Some(digest)) if *digest != attached.signed_digest => {
-            mismatch(format!("snapshot {} was released with other bytes", attached.version))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What was released before, for a payload above the head.
-fn check_advance(
-    situation: &Situation<'_>,
-    limits: &RolePolicy,
-    guard: &Guard,
-    head_version: u64,
-) -> Result<(), Denial> {
-    let Situation { role, statement, .. } = *situation;
-    let version = statement.version().get();
-    if version - head_version > limits.max_version_step {
-        let detail = format!("{role} goes from {head_version} to {version}; the bound is {}", limits.max_version_step);
-        return Err(Denial::new(Reason::VersionStep, detail));
-    }
-    guard.check_listing(statement.listing(), limits.max_version_step, limits.first_listed_max)?;
-    for (file, entry) in statement.listing() {
-        let held = Role::from_listed_file(file).and_then(|role| situation.guards.get(&role));
-        if held.is_some_and(|listed| !listed.has_released(entry.version)) {
-            let detail = format!("`{file}` version {} was not released here", entry.version);
-            return Err(Denial::new(Reason::ListedUnreleased, detail));
-        }
-    }
-    guard.check_rate(limits.release_rate, situation.now)
-}
-
-/// Which of the keys may sign, and how each relates to the head.
-fn weigh_keys(situation: &Situation<'_>, guard: &Guard, relation: Relation) -> Result<KeyVerdicts, Denial> {
-    let Situation { repository, role, .. } = *situation;
-    let mut keys = KeyVerdicts::new();
-    let mut retiring = BTreeSet::new();
-    let mut active_signs = false;
-    for record in candidates(situation) {
-        let id = record.id();
-        let eligible = check_key(situation, record);
-        if let Keys::OfRole(_) = situation.keys
-            && matches!(record.state, KeyState::Pending | KeyState::Retired | KeyState::Destroyed)
-        {
-            continue; // not asked for: the request names a role, and these do not sign for it
-        }
-        active_signs |= eligible.is_ok() && record.state == KeyState::Active;
-        if record.state == KeyState::Retiring {
-            retiring.insert(id);
-        }
-        let step = eligible.map(|()| match relation {
-            Relation::Above { .. } => Step::Advance,
-            Relation::Same if guard.head.as_ref().is_some_and(|head| head.signatures.contains_key(&id)) => Step::Replay,
-            Relation::Same => Step::Cosign,
-        });
-        keys.push((id, step));
-    }
-    if !active_signs {
-        for (id, step) in &mut keys {
-            if retiring.contains(id) {
-                *step = Err(cosigns_only());
-            }
-        }
-    }
-    if keys.iter().any(|(_, step)| step.is_ok()) {
-        return Ok(keys);
-    }
-    let first = keys.into_iter().find_map(|(_, step)| step.err());
-    Err(first
-        .unwrap_or_else(|| Denial::new(Reason::NoKeyForRole, format!("{repository} has no active key for {role}"))))
-}
-
-fn cosigns_only() -> Denial {
-    Denial::new(Reason::KeyState, "a retiring key cosigns only what an active key signs in the same request")
-}
-
-fn check_key(situation: &Situation<'_>, record: &KeyRecord) -> Result<(), Denial> {
-    let Situation { repository, role, statement, roots, .. } = *situation;
-    let id = record.id();
-    if record.repository != *repository {
-        // Not said which: the caller may have no grant for the other one.
-        return Err(Denial::new(Reason::WrongRepository, format!("key {id} does not belong to {repository}")));
-    }
-    if !record.roles.contains(role) {
-        return Err(Denial::new(Reason::WrongRole, format!("key {id} is not a key of {role}")));
-    }
-    if record.kind != statement.kind() {
-        return Err(Denial::new(Reason::WrongRole, format!("key {id} signs payloads of another kind")));
-    }
-    if !matches!(record.state, KeyState::Active | KeyState::Retiring) {
-        return Err(Denial::new(Reason::KeyState, format!("key {id} is {}", record.state.name())));
-    }
-    let is_top_level = !matches!(role, Role::Delegated(_));
-    if is_top_level && !roots.is_unrooted() && roots.key_id_for(role, &id).is_none() {
-        return Err(Denial::new(Reason::KeyNotListed, format!("no root of {repository} lists key {id} for {role}")));
-    }
-    Ok(())
-}
-
-/// The lowest version of this role that a later listing may still name.
-fn lowest_needed(situation: &Situation<'_>) -> Version {
-    let own = situation.statement.version();
-    let lister = match situation.role {
-        Role::Timestamp | Role::Root => return own,
-        Role::Snapshot => Role::Timestamp,
-        Role::Targets | Role::Delegated(_) => Role::Snapshot,
-    };
-    // The listing before the head counts, too: it is what the head would be held against if it were replaced.
-    let listings =
-        situation.guards.get(&lister).and_then(|guard| Some([&guard.head.as_ref()?.listing, &guard.previous_listing]));
-    let entries = listings.into_iter().flatten().filter_map(|listing| listed(listing, situation.role));
-    let listed = entries.map(|entry| entry.version.get()).min().unwrap_or(1);
-    let floor = listed.max(own.get().saturating_sub(KEPT_PAIRS));
-    Version::new(floor).unwrap_or(own)
+    Ok((guard, Judgement { keys, head_version: guard.floor() }, relation))
 }
 
 /// Whether the signatures of a head meet a role's threshold in a root.
