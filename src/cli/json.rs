@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client::messages::{
-    GrantSummary, GuardStatus, Key, KeySignature, KeystoreStatus, Latch, PublicKey, Refusal, RootRole, RootState,
-    RootSummary, TufKeyForm,
+    GrantSummary, GuardStatus, Key, KeySignature, KeystoreStatus, Latch, Pending, PublicKey, Refusal, RootRole,
+    RootState, RootSummary, TufKeyForm,
 };
 
 pub(super) fn key(key: &Key) -> Value {
@@ -41,6 +41,45 @@ pub(super) fn refusal(refusal: &Refusal) -> Value {
     let Refusal { reason, outcome, detail, advice, approval } = refusal;
     let approval = (!approval.is_empty()).then_some(approval);
     json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice, "approval": approval })
+}
+
+pub(super) fn pending(pending: &Pending) -> Value {
+    let Pending {
+        id,
+        verb,
+        state,
+        cause,
+        repository,
+        role,
+        digest,
+        length,
+        version,
+        payload_expires,
+        keys,
+        requesters,
+        needed,
+        approvers,
+        asked,
+        expires,
+    } = pending;
+    json!({
+        "id": id,
+        "verb": verb,
+        "state": state,
+        "cause": cause,
+        "repository": repository,
+        "role": role,
+        "digest": digest,
+        "length": length,
+        "version": version,
+        "payload_expires": payload_expires,
+        "keys": keys,
+        "requesters": requesters,
+        "needed": needed,
+        "approvers": approvers,
+        "asked": asked,
+        "expires": expires,
+    })
 }
 
 pub(super) fn key_signature(signature: &KeySignature) -> Value {
