@@ -2,6 +2,7 @@
 
 mod admin;
 mod admit;
+mod approvals;
 mod audit;
 mod call;
 mod keys;
@@ -126,6 +127,7 @@ pub fn routes(engine: Arc<Engine>, limits: Limits, in_flight: InFlight) -> Route
             .max_decoding_message_size(bytes)
             .max_encoding_message_size(bytes),
     )
+    .add_service(v1::approval_service_server::ApprovalServiceServer::new(door.clone()).max_encoding_message_size(bytes))
     .add_service(v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(bytes))
     .add_service(v1::admin_service_server::AdminServiceServer::new(door));
     let admit = axum::middleware::from_fn_with_state(engine, admit::admit);
