@@ -20,8 +20,8 @@ macro_rules! tables {
 
 tables! {
     ROOT "the top level" [
-        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "person",
-        "grant",
+        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "oidc",
+        "person", "grant",
     ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
@@ -31,8 +31,12 @@ tables! {
     LIMITS "[limits]" ["default_deadline", "max_connections", "requests_per_connection", "batch_items"];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
-    LISTENER_TCP "[[listener]] of kind \"tcp-mtls\"" [
-        "name", "kind", "activation", "address", "certificate", "key", "client_ca",
+    LISTENER_MTLS "[[listener]] of kind \"tcp-mtls\"" [
+        "name", "kind", "activation", "address", "certificate", "key", "client_ca", "crls", "unknown_revocation",
+        "deny_list",
+    ];
+    LISTENER_TOKEN "[[listener]] of kind \"tcp-token\"" [
+        "name", "kind", "activation", "address", "certificate", "key",
     ];
     KEYSTORE_SOFTWARE "[[keystore]] of kind \"software\"" ["name", "kind", "queue_limit", "directory", "unseal"];
     KEYSTORE_PKCS11 "[[keystore]] of kind \"pkcs11\"" [
@@ -41,12 +45,17 @@ tables! {
     ];
     REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role"];
     ROLE "[repository.role.NAME]" [
-        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "release_rate",
+        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
         "cryptoperiod", "max_signatures", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
     CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];
     MAX_SIGNATURES "max_signatures" ["warn", "stage", "refuse"];
+    OIDC "[[oidc]]" [
+        "name", "issuer", "audiences", "algorithms", "discovery", "jwks_url", "jwks_file", "ca", "clock_skew", "identity",
+    ];
+    OIDC_IDENTITY "[[oidc.identity]]" ["name", "claims"];
+    CLAIM_PATTERN "a claim's pattern" ["glob"];
     PERSON "[[person]]" ["name", "identities"];
     GRANT "[[grant]]" ["callers", "verbs", "repositories", "roles"];
 }

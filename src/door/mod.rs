@@ -3,5 +3,6 @@
 
 pub mod grpc;
 pub mod identity;
+pub mod peer;
 mod peer_groups;
 pub mod stream;

@@ -10,16 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use crate::domain::caller::Caller;
-
-/// What a connection knows of its peer before TLS.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// The caller of a unix socket; `None` on TCP, where the certificate tells.
-    pub unix: Option<Caller>,
-    /// The listener's configured name.
-    pub listener: std::sync::Arc<str>,
-}
+use super::peer::Peer;
 
 /// How long a peer may take for its first bytes: a place is taken before anybody is known.
 const FIRST_BYTES: Duration = Duration::from_secs(10);

@@ -12,6 +12,8 @@ mod key_use;
 mod keys;
 mod locks;
 mod metrics;
+mod recover;
+mod released;
 mod retire;
 mod root;
 mod rotate;
@@ -24,7 +26,7 @@ mod whoami;
 mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
 pub use audit::{Consistency, Inclusion, Leaves};
@@ -34,6 +36,8 @@ pub use generate::KeyOrder;
 pub use key_use::KeyUse;
 pub use keys::key_forms;
 pub use metrics::{BUCKETS, Metrics, Stage};
+pub use recover::NewEpoch;
+pub use released::{Released, ReleasedQuery};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
@@ -114,9 +118,20 @@ pub struct Engine {
     /// Keys that are to be destroyed, and when to look at each.
     destructions: Mutex<BTreeMap<KeyId, Instant>>,
     started: Instant,
+    besides: OnceLock<Besides>,
 }
 
+/// What an operator should know of things that the engine knows nothing about.
+pub type Besides = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 impl Engine {
+    /// More warnings for status, from the daemon; the first that are handed in stay.
+    pub fn warn_besides(&self, warnings: Besides) {
+        if self.besides.set(warnings).is_err() {
+            tracing::error!("more warnings were handed in twice");
+        }
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics

@@ -1,7 +1,7 @@
 //! What must hold before the first request, and for a keystore that comes later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::{Engine, Parts, Rules};
 use crate::domain::key::KeyState;
@@ -94,6 +94,7 @@ impl Engine {
             latched: Mutex::new(BTreeMap::new()),
             destructions,
             started,
+            besides: OnceLock::new(),
         }))
     }
 

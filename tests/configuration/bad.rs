@@ -62,7 +62,7 @@ fn every_required_key_is_missed() {
         ("directory = \"ledger\"\n", "`directory`"),
         ("unseal = { identity = { file = \"identity\" } }\n", "`unseal`"),
         ("name = \"local\"\n", "`name`"),
-        ("kind = \"unix\"\n", "`kind`: unix or tcp-mtls"),
+        ("kind = \"unix\"\n", "`kind`: unix or tcp-mtls or tcp-token"),
         ("path = \"sock\"\n", "`path`"),
         ("directory = \"keys\"\n", "`directory`"),
         ("unseal = { passphrase = { credential = \"phrase\" } }\n", "`unseal`"),
@@ -352,4 +352,12 @@ fn a_syntax_error_does_not_hide_other_mistakes_nor_invent_some() {
     let two = mistakes(&usual().replace("name = \"local\"", "name = ").replace("path = \"sock\"", "path = sock"));
     assert_eq!(two.iter().filter(|line| line.contains("[syntax]")).count(), 2, "{two:#?}");
     assert_eq!(two.len(), 2, "{two:#?}");
+}
+
+#[test]
+fn a_listener_for_tokens_without_a_provider_of_tokens_is_refused() {
+    let listener = "[[listener]]\nname = \"ci\"\nkind = \"tcp-token\"\naddress = \"127.0.0.1:0\"\ncertificate = \"c.pem\"\n\
+                    key = { file = \"k.pem\" }\n";
+    let line = mistake(&least_and(listener));
+    assert!(line.contains("[missing-key] a tcp-token listener needs a provider of tokens"), "{line}");
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealward::config::settings::{
-    ListenerKind, LogFormat, LogLevel, ObserveSettings, SocketGroup, TcpEndpoint, UnixEndpoint,
+    ListenerKind, LogFormat, LogLevel, MtlsSettings, ObserveSettings, SocketGroup, TcpCallers, TcpEndpoint,
+    UnixEndpoint,
 };
 use sealward::domain::caller::CallerPattern;
 use sealward::domain::grant::Verb;
@@ -97,6 +98,9 @@ address = "0.0.0.0:7443"
 certificate = "c.pem"
 key = { credential = "tls.key" }
 client_ca = "ca.pem"
+crls = ["a.crl", "/b.crl"]
+unknown_revocation = "allow"
+deny_list = "denied"
 [[listener]]
 name = "e"
 kind = "tcp-mtls"
@@ -127,6 +131,7 @@ max_expiry = "2w"
 max_payload_bytes = 1000
 max_version_step = 2
 first_listed_max = 3
+max_supersedes = 2
 release_rate = { per_hour = 4, burst = 5 }
 cryptoperiod = { warn = "70d", stage = "80d", refuse = "90d" }
 max_signatures = { refuse = 6 }
@@ -152,14 +157,20 @@ custody = "online"
     assert_eq!(kinds[0], &bind("/run/a", 0o600, group));
     assert_eq!(kinds[1], &bind("/run/b", 0o640, Some(SocketGroup::Id(7))));
     assert_eq!(kinds[2], &ListenerKind::Unix(UnixEndpoint::Activation("local".into())));
-    let ListenerKind::TcpMtls(tcp) = kinds[3] else { panic!() };
+    let ListenerKind::Tcp(tcp) = kinds[3] else { panic!() };
     assert_eq!(tcp.endpoint, TcpEndpoint::Bind("0.0.0.0:7443".parse().unwrap()));
-    assert_eq!(tcp.key, SecretSource::Credential("tls.key".into()));
+    assert_eq!(tcp.server.key, SecretSource::Credential("tls.key".into()));
+    assert_eq!(tcp.server.certificate, Path::new("/etc/sealward/c.pem"));
     assert_eq!(
-        (tcp.certificate.as_path(), tcp.client_ca.as_path()),
-        (Path::new("/etc/sealward/c.pem"), Path::new("/etc/sealward/ca.pem"))
+        tcp.callers,
+        TcpCallers::Certificates(MtlsSettings {
+            client_ca: "/etc/sealward/ca.pem".into(),
+            crls: vec!["/etc/sealward/a.crl".into(), "/b.crl".into()],
+            allow_unknown_revocation: true,
+            deny_list: Some("/etc/sealward/denied".into()),
+        })
     );
-    let ListenerKind::TcpMtls(tcp) = kinds[4] else { panic!() };
+    let ListenerKind::Tcp(tcp) = kinds[4] else { panic!() };
     assert_eq!(tcp.endpoint, TcpEndpoint::Activation("remote".into()));
 
     let KindSettings::Pkcs11(token) = &configuration.keystores[0].kind else { panic!() };
@@ -182,6 +193,7 @@ custody = "online"
         max_payload_bytes: 1000,
         max_version_step: 2,
         first_listed_max: 3,
+        max_supersedes: 2,
         release_rate: ReleaseRate { per_hour: 4, burst: 5 },
         cryptoperiod: Thresholds { warn: Some(70 * 86_400), stage: Some(80 * 86_400), refuse: Some(90 * 86_400) },
         max_signatures: Thresholds { refuse: Some(6), ..Thresholds::default() },

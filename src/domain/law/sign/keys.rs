@@ -23,7 +23,7 @@ pub(super) fn weigh_keys(
     let mut active_signs = false;
     for record in candidates(situation) {
         let id = record.id();
-        let eligible = check_key(situation, record);
+        let eligible = check_key(situation, guard, record);
         if let Keys::OfRole(_) = situation.keys
             && matches!(record.state, KeyState::Pending | KeyState::Retired | KeyState::Destroyed)
         {
@@ -39,6 +39,7 @@ pub(super) fn weigh_keys(
                     Step::Replay
                 }
                 Relation::Same => Step::Cosign,
+                Relation::Supersedes => Step::Supersede,
             };
             check_limits(situation, limits, record, step)?;
             Ok(step)
@@ -65,7 +66,7 @@ pub(super) fn cosigns_only() -> Denial {
     Denial::new(Reason::KeyState, "a retiring key cosigns only what an active key signs in the same request")
 }
 
-fn check_key(situation: &Situation<'_>, record: &KeyRecord) -> Result<(), Denial> {
+fn check_key(situation: &Situation<'_>, guard: &Guard, record: &KeyRecord) -> Result<(), Denial> {
     let Situation { repository, role, statement, roots, .. } = *situation;
     let id = record.id();
     if record.repository != *repository {
@@ -80,6 +81,10 @@ fn check_key(situation: &Situation<'_>, record: &KeyRecord) -> Result<(), Denial
     }
     if !matches!(record.state, KeyState::Active | KeyState::Retiring) {
         return Err(Denial::new(Reason::KeyState, format!("key {id} is {}", record.state.name())));
+    }
+    if guard.barred.contains(&id) {
+        let detail = format!("key {id} released {role} before epoch {} began", guard.name.epoch);
+        return Err(Denial::new(Reason::EpochClosed, detail));
     }
     let is_top_level = !matches!(role, Role::Delegated(_));
     if is_top_level && !roots.is_unrooted() && roots.key_id_for(role, &id).is_none() {

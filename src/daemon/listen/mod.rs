@@ -1,0 +1,161 @@
+//! Sockets: bound by us or handed in by systemd, each with its listener's way to tell who is there.
+
+mod accept;
+mod activated;
+mod bind;
+mod callers;
+mod deny;
+mod standing;
+mod tls;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use tokio::net::UnixListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tonic::transport::Server;
+
+use self::accept::{Tcp, accept};
+use self::activated::Activated;
+use self::tls::{Terms, Tls};
+use super::{DaemonError, observe};
+use crate::config::Configuration;
+use crate::config::settings::{ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
+use crate::door::grpc::{InFlight, Limits, routes};
+use crate::door::peer::Bearers;
+use crate::engine::Engine;
+
+/// How long a request's body may take, before its deadline begins.
+const BODY: Duration = Duration::from_secs(10);
+
+/// A socket that is bound, with its listener's settings.
+pub(super) struct Socket {
+    settings: ListenerSettings,
+    kind: Kind,
+}
+
+enum Kind {
+    Unix(UnixListener),
+    Tcp(Tcp),
+}
+
+/// Binds or takes over every configured socket, or none.
+pub(super) fn bind(configuration: &Configuration, bearers: &Arc<dyn Bearers>) -> Result<Vec<Socket>, DaemonError> {
+    let mut handed_in = Activated::take();
+    let bound = |settings: &ListenerSettings| {
+        let failed = |what: String| DaemonError::Listener { name: settings.name.clone(), what };
+        let kind = match &settings.kind {
+            ListenerKind::Unix(UnixEndpoint::Bind { path, mode, group }) => {
+                Kind::Unix(bind::unix(path, *mode, group.as_ref(), &settings.name)?)
+            }
+            ListenerKind::Unix(UnixEndpoint::Activation(name)) => Kind::Unix(handed_in.unix(name).map_err(failed)?),
+            ListenerKind::Tcp(tcp) => {
+                let tls = Arc::new(Tls::new(Terms::of(tcp).map_err(failed)?, bearers));
+                let listener = match &tcp.endpoint {
+                    TcpEndpoint::Bind(address) => bind::tcp(*address, &settings.name)?,
+                    TcpEndpoint::Activation(name) => handed_in.tcp(name).map_err(failed)?,
+                };
+                Kind::Tcp(Tcp { listener, tls })
+            }
+        };
+        Ok(Socket { settings: settings.clone(), kind })
+    };
+    configuration.listeners.iter().map(bound).collect()
+}
+
+/// Suites of TLS 1.3 and no others.
+fn provider() -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
+    Arc::new(provider)
+}
+
+/// The metrics socket: for us and for root.
+pub(super) fn bind_observe(path: &Path) -> Result<UnixListener, DaemonError> {
+    bind::unix(path, 0o600, None, "observe")
+}
+
+/// Serves every socket in a task of its own.
+pub(super) fn serve(
+    sockets: Vec<Socket>,
+    engine: &Arc<Engine>,
+    configuration: &Configuration,
+    health: observe::HealthService,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> Result<InFlight, DaemonError> {
+    let in_flight = InFlight::default();
+    let limits = configuration.limits;
+    let door = Limits {
+        message_bytes: limits.max_message_bytes,
+        deadline: limits.default_deadline,
+        batch_items: limits.batch_items,
+    };
+    for Socket { settings, kind } in sockets {
+        // Each listener has places of its own: strangers on TCP must not shut out the unix socket.
+        let places = Arc::new(Semaphore::new(limits.max_connections));
+        let name: Arc<str> = settings.name.as_str().into();
+        let failed = |what: String| DaemonError::Listener { name: settings.name.clone(), what };
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::wire::DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .map_err(|error| failed(error.to_string()))?;
+        let all =
+            routes(Arc::clone(engine), door, in_flight.clone()).add_service(health.clone()).add_service(reflection);
+        let streams = u32::try_from(limits.requests_per_connection).unwrap_or(u32::MAX);
+        let mut builder = Server::builder()
+            .concurrency_limit_per_connection(limits.requests_per_connection)
+            .max_concurrent_streams(streams)
+            // From the first header on, so that a body that never ends is not waited for.
+            .timeout(limits.default_deadline + BODY)
+            .http2_max_header_list_size(64 << 10)
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(20)));
+        let end = until(stopped.clone());
+        match kind {
+            Kind::Unix(listener) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname()).unwrap_or(Path::new(""));
+                tracing::info!(listener = %name, path = %path.display(), "listening");
+                let incoming = accept(listener, Arc::clone(&name), places, stopped.clone());
+                let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);
+                tasks.spawn(async move { ended(&name, server.await) });
+            }
+            Kind::Tcp(tcp) => {
+                let address = tcp.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+                tracing::info!(listener = %name, %address, "listening");
+                let incoming = accept(tcp, Arc::clone(&name), places, stopped.clone());
+                let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);
+                tasks.spawn(async move { ended(&name, server.await) });
+            }
+        }
+    }
+    Ok(in_flight)
+}
+
+fn ended(name: &str, result: Result<(), tonic::transport::Error>) {
+    match result {
+        Ok(()) => tracing::debug!(listener = name, "closed"),
+        Err(error) => tracing::error!(listener = name, error = %error_chain(&error), "the listener failed"),
+    }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+pub(super) async fn until(mut stopped: watch::Receiver<bool>) {
+    // The sender gone is the end as well.
+    drop(stopped.wait_for(|stop| *stop).await);
+}
