@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::delegation::Delegations;
 use super::name::{RepositoryName, Role, Sha256Digest, Version};
 use super::outcome::{Denial, Reason};
 use super::policy::ReleaseRate;
@@ -44,6 +45,9 @@ pub struct Head {
     pub expires: Instant,
     /// What it lists.
     pub listing: Listing,
+    /// What it delegates: whose keys sign for which role. Only of targets and delegated roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegations: Option<Delegations>,
     /// The signatures released over it, by key. Empty for a head that came from seeding.
     pub signatures: BTreeMap<KeyId, Signature>,
     /// When it was released or seeded here.
@@ -86,9 +90,6 @@ pub struct Guard {
     pub released: BTreeMap<Version, Sha256Digest>,
     /// The release rate; `None` is a full bucket.
     pub rate: Option<RateState>,
-    /// How many signatures each key made under this guard. A replay makes none.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub signatures_made: BTreeMap<KeyId, u64>,
     /// Keys that released in this epoch. For a seeded head, whose signers nobody here saw, every key that the root of that
     /// moment listed for the role.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -102,6 +103,9 @@ pub struct Guard {
     /// When a recovery closed the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Instant>,
+    /// How many signatures each key made under this guard. A replay makes none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures_made: BTreeMap<KeyId, u64>,
     /// Counts changes, from 1. A commit that decided on an older one is decided again.
     pub revision: u64,
 }
@@ -146,11 +150,11 @@ impl Guard {
             withdrawn: BTreeMap::new(),
             released: BTreeMap::new(),
             rate: None,
-            signatures_made: BTreeMap::new(),
             signers: BTreeSet::new(),
             barred: BTreeSet::new(),
             goes_on_from: None,
             closed: None,
+            signatures_made: BTreeMap::new(),
             revision: 1,
         }
     }
@@ -162,6 +166,7 @@ impl Guard {
             digest: statement.digest(),
             expires: statement.expires(),
             listing: statement.listing().clone(),
+            delegations: statement.delegations().cloned(),
             signatures: BTreeMap::new(),
             released: now,
             by,
@@ -326,6 +331,7 @@ impl Guard {
                 digest: statement.digest(),
                 expires: statement.expires(),
                 listing: statement.listing().clone(),
+                delegations: statement.delegations().cloned(),
                 signatures,
                 released: now,
                 by,
@@ -337,10 +343,10 @@ impl Guard {
             withdrawn,
             released,
             rate: Some(self.refilled(rate, now).spent()),
-            signatures_made: self.signatures_made.clone(),
             barred: self.barred.clone(),
             goes_on_from: self.goes_on_from,
             closed: self.closed,
+            signatures_made: self.signatures_made.clone(),
             revision: self.revision.saturating_add(1),
         }
     }
@@ -355,16 +361,6 @@ impl Guard {
         }
         guard.revision = guard.revision.saturating_add(1);
         guard
-    }
-
-    /// The guard with one more signature counted for each of these keys.
-    #[must_use]
-    pub(super) fn counted<'k>(mut self, keys: impl IntoIterator<Item = &'k KeyId>) -> Self {
-        for key in keys {
-            let made = self.signatures_made.entry(*key).or_default();
-            *made = made.saturating_add(1);
-        }
-        self
     }
 
     /// The guard as it stays when its epoch ends.
@@ -393,6 +389,16 @@ impl Guard {
             *kept = entry.version.max(*kept);
         }
         withdrawn
+    }
+
+    /// The guard with one more signature counted for each of these keys.
+    #[must_use]
+    pub(super) fn counted<'k>(mut self, keys: impl IntoIterator<Item = &'k KeyId>) -> Self {
+        for key in keys {
+            let made = self.signatures_made.entry(*key).or_default();
+            *made = made.saturating_add(1);
+        }
+        self
     }
 
     /// Whether the release rate allows one more now.

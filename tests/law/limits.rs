@@ -155,6 +155,7 @@ fn explaining_tells_of_a_limit_as_signing_does() {
         roots: &model.roots,
         attached_snapshot: None,
         now: model.now,
+        may_delegate: true,
         caller: crate::values::CALLER,
     });
     assert_eq!(judged.unwrap_err().reason, Reason::SignatureLimit);

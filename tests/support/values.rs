@@ -162,6 +162,7 @@ pub struct Model {
     pub guards: BTreeMap<Role, Guard>,
     pub roots: Roots,
     pub attached: Option<AttachedSnapshot>,
+    pub may_delegate: bool,
     pub now: Instant,
 }
 
@@ -179,6 +180,7 @@ impl Model {
             guards: [Role::Timestamp, Role::Snapshot, Role::Targets].map(guard).into(),
             roots: Roots::unrooted(repository()),
             attached: None,
+            may_delegate: true,
             now: NOW,
         }
     }
@@ -220,6 +222,7 @@ impl Model {
             guards: &self.guards,
             roots: &self.roots,
             attached_snapshot: self.attached.as_ref(),
+            may_delegate: self.may_delegate,
             now: self.now,
             caller: CALLER,
         })

@@ -187,6 +187,11 @@ fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Optio
     Some(name)
 }
 
+fn supersedes(section: &Section<'_>, default: u32, report: &mut Report) -> u32 {
+    let number = section.number("max_supersedes", 0..=MOST_SUPERSEDES, u64::from(default), report);
+    u32::try_from(number).unwrap_or(default)
+}
+
 /// `warn`, `stage` and `refuse`, each of which may be left out, in ascending order.
 fn thresholds(
     section: &Section<'_>,
@@ -203,11 +208,6 @@ fn thresholds(
         node.report(Code::OutOfRange, "warn, stage and refuse do not ascend", report);
     }
     thresholds
-}
-
-fn supersedes(section: &Section<'_>, default: u32, report: &mut Report) -> u32 {
-    let number = section.number("max_supersedes", 0..=MOST_SUPERSEDES, u64::from(default), report);
-    u32::try_from(number).unwrap_or(default)
 }
 
 fn release_rate(section: &Section<'_>, default: ReleaseRate, report: &mut Report) -> ReleaseRate {
