@@ -15,3 +15,4 @@ mod ledger_faults;
 mod roots;
 mod rotation;
 mod rotation_kills;
+mod rotation_page;
