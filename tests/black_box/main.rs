@@ -10,5 +10,8 @@ mod bad_input;
 mod doors;
 mod examples;
 mod first_light;
+mod guard;
 mod ledger_faults;
 mod roots;
+mod sign_stream;
+mod thresholds;

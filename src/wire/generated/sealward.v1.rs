@@ -901,7 +901,8 @@ pub mod signing_service_client {
         }
         /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
         /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
-        /// ahead a little and no further than its answers are read. It ends the stream with shutting-down when it stops.
+        /// ahead a little and no further than its answers are read: keep at most
+        /// some hundred items without an answer. It ends the stream with shutting-down when it stops.
         pub async fn sign_stream(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::SignStreamRequest>,
@@ -1038,7 +1039,8 @@ pub mod signing_service_server {
             + 'static;
         /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
         /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
-        /// ahead a little and no further than its answers are read. It ends the stream with shutting-down when it stops.
+        /// ahead a little and no further than its answers are read: keep at most
+        /// some hundred items without an answer. It ends the stream with shutting-down when it stops.
         async fn sign_stream(
             &self,
             request: tonic::Request<tonic::Streaming<super::SignStreamRequest>>,
