@@ -15,6 +15,8 @@ mod content;
 mod keys;
 #[path = "law/listing.rs"]
 mod listing;
+#[path = "law/recovery.rs"]
+mod recovery;
 #[path = "law/roots.rs"]
 mod roots;
 #[path = "law/rotation.rs"]
