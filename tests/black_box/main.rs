@@ -13,5 +13,7 @@ mod first_light;
 mod guard;
 mod ledger_faults;
 mod roots;
+mod rotation;
+mod rotation_kills;
 mod sign_stream;
 mod thresholds;
