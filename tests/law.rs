@@ -25,6 +25,8 @@ mod keys;
 mod limits;
 #[path = "law/listing.rs"]
 mod listing;
+#[path = "law/recovery.rs"]
+mod recovery;
 #[path = "law/roots.rs"]
 mod roots;
 #[path = "law/rotation.rs"]

@@ -11,8 +11,14 @@ mod bad_input;
 mod doors;
 mod examples;
 mod first_light;
+mod guard;
 mod ledger_faults;
 mod roots;
 mod rotation;
 mod rotation_kills;
+<<<<<<< HEAD
 mod rotation_page;
+=======
+mod sign_stream;
+mod thresholds;
+>>>>>>> guard

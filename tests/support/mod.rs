@@ -13,6 +13,7 @@ use sealward::client::messages::{GenerateKeyRequest, Key, SignRequest, SignRespo
 use sealward::client::{Client, ClientError, Server, TlsFiles};
 
 pub mod faults;
+pub mod ngclient;
 pub mod pki;
 mod raw;
 pub mod roots;
@@ -271,6 +272,11 @@ impl World {
     /// Sends bytes as the body of a gRPC call, whatever they are. The status, or `None` when the connection broke.
     pub fn raw_grpc(&self, path: &str, body: &[u8]) -> Option<i32> {
         self.runtime.block_on(raw::call(self.path("sealward.sock"), path, body.to_vec()))
+    }
+
+    /// A connection that buffers little of what it is answered.
+    pub fn narrow_channel(&self) -> impl Future<Output = tonic::transport::Channel> + use<> {
+        raw::narrow_channel(self.path("sealward.sock"))
     }
 
     /// `grpc.health.v1`'s status of a service; `None` when it is not known.
