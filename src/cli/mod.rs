@@ -14,6 +14,7 @@ mod json;
 mod key;
 mod man;
 mod output;
+mod reload;
 mod root;
 mod session;
 mod sign;
@@ -66,6 +67,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Audit(verb) => verb.run(&session, output).await,
             Noun::Whoami => whoami::run(&session, output).await,
             Noun::Status => status::run(&session, output).await,
+            Noun::Reload => reload::run(&session, output).await,
             Noun::Man(pages) => pages.run(output),
         }
     })

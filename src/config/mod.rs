@@ -23,6 +23,7 @@ pub use error::{Code, ConfigError, ConfigErrors, Position};
 pub use schema::{TABLES, TableKeys};
 
 use crate::domain::grant::Grants;
+use crate::domain::name::Sha256Digest;
 use crate::domain::policy::Policies;
 use crate::keystore::settings::KeystoreSettings;
 
@@ -53,6 +54,8 @@ pub struct Configuration {
     pub limits: LimitSettings,
     /// How the daemon talks.
     pub log: LogSettings,
+    /// SHA-256 of the text.
+    pub digest: Sha256Digest,
     /// What is legal and probably not meant, `FILE:LINE:COLUMN: [name] detail`.
     pub warnings: Vec<String>,
 }
@@ -85,7 +88,10 @@ fn assemble(text: &str, file: &str, base: &Path) -> Result<Configuration, Config
     }
     let configuration = sections(document.get_ref(), base, &mut report);
     match configuration.filter(|_| report.is_clean()) {
-        Some(configuration) => Ok(Configuration { warnings: report.into_warnings(text, file), ..configuration }),
+        Some(configuration) => {
+            let digest = Sha256Digest::of(text.as_bytes());
+            Ok(Configuration { digest, warnings: report.into_warnings(text, file), ..configuration })
+        }
         None => Err(report.into_errors(text, file)),
     }
 }
@@ -120,6 +126,7 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
         grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,
+        digest: Sha256Digest::of(&[]),
         warnings: Vec::new(),
     })
 }

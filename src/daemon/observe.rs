@@ -41,7 +41,7 @@ pub(super) async fn update_health(engine: &Engine, health: &Health) {
     for reading in ["sealward.v1.AuditService", "sealward.v1.AdminService"] {
         health.set_service_status(reading, ServingStatus::Serving).await;
     }
-    for (name, desk) in engine.desks() {
+    for (name, desk) in &*engine.desks() {
         let status = match desk.keystore().probe() {
             Condition::Ready if !latched => ServingStatus::Serving,
             _ => ServingStatus::NotServing,

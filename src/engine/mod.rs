@@ -10,6 +10,7 @@ mod generate;
 mod keys;
 mod locks;
 mod metrics;
+mod reload;
 mod root;
 mod rotate;
 mod seed;
@@ -27,6 +28,7 @@ pub use explain::Explanation;
 pub use generate::KeyOrder;
 pub use keys::key_forms;
 pub use metrics::{BUCKETS, Metrics, Stage};
+pub use reload::{ConfigurationStatus, Prepare, Prepared, Reloaded};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
@@ -89,7 +91,7 @@ pub struct Parts {
 /// The verbs over their parts.
 pub struct Engine {
     ledger: Arc<dyn Ledger>,
-    desks: BTreeMap<KeystoreName, Arc<Desk>>,
+    desks: RwLock<Arc<BTreeMap<KeystoreName, Arc<Desk>>>>,
     rules: RwLock<Arc<Rules>>,
     clock: Arc<dyn Clock>,
     note_signer: Arc<dyn NoteSigner>,
@@ -105,6 +107,9 @@ pub struct Engine {
     /// Keystores that showed an offline key after the start, and why they are latched.
     latched: Mutex<BTreeMap<KeystoreName, String>>,
     started: Instant,
+    /// How the configuration is read anew; held while that happens.
+    reloading: tokio::sync::Mutex<Option<Prepare>>,
+    configuration: Mutex<Option<ConfigurationStatus>>,
 }
 
 impl Engine {
@@ -118,9 +123,9 @@ impl Engine {
         &self.ledger
     }
 
-    /// The keystores.
-    pub fn desks(&self) -> &BTreeMap<KeystoreName, Arc<Desk>> {
-        &self.desks
+    /// The keystores in force.
+    pub fn desks(&self) -> Arc<BTreeMap<KeystoreName, Arc<Desk>>> {
+        Arc::clone(&self.desks.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The engine's clock.
@@ -142,11 +147,14 @@ impl Engine {
         self.clock.now()
     }
 
-    fn desk(&self, name: &KeystoreName) -> Result<&Arc<Desk>, Denial> {
+    fn desk(&self, name: &KeystoreName) -> Result<Arc<Desk>, Denial> {
         if let Some(cause) = self.latched.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Err(Denial::new(Reason::Latched, format!("keystore {name}: {cause}")));
         }
-        self.desks.get(name).ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
+        self.desks()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
     }
 
     /// Waits for guards, no longer than the caller does.

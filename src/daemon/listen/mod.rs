@@ -8,6 +8,7 @@ mod deny;
 mod standing;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +21,16 @@ use tonic::transport::Server;
 
 use self::accept::{Tcp, accept};
 use self::activated::Activated;
-use self::tls::{Terms, Tls};
+pub(super) use self::tls::{Terms, Tls};
 use super::{DaemonError, observe};
 use crate::config::Configuration;
-use crate::config::settings::{ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
-use crate::door::grpc::{InFlight, Limits, routes};
+use crate::config::settings::{LimitSettings, ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
+use crate::door::grpc::{InFlight, Limits, LimitsInForce, routes};
 use crate::door::peer::Bearers;
 use crate::engine::Engine;
 
+/// No request waits longer (`default_deadline` of `[limits]`).
+const LONGEST_DEADLINE: Duration = Duration::from_secs(60 * 60);
 /// How long a request's body may take, before its deadline begins.
 const BODY: Duration = Duration::from_secs(10);
 
@@ -78,22 +81,36 @@ pub(super) fn bind_observe(path: &Path) -> Result<UnixListener, DaemonError> {
     bind::unix(path, 0o600, None, "observe")
 }
 
+/// The TLS of every TCP listener, by its name.
+pub(super) fn tls_of(sockets: &[Socket]) -> BTreeMap<String, Arc<Tls>> {
+    let tls = |socket: &Socket| match &socket.kind {
+        Kind::Tcp(tcp) => Some((socket.settings.name.clone(), Arc::clone(&tcp.tls))),
+        Kind::Unix(_) => None,
+    };
+    sockets.iter().filter_map(tls).collect()
+}
+
+/// What the door is told of the settings.
+pub(super) fn door_limits(limits: &LimitSettings) -> Limits {
+    Limits {
+        message_bytes: limits.max_message_bytes,
+        deadline: limits.default_deadline,
+        batch_items: limits.batch_items,
+    }
+}
+
 /// Serves every socket in a task of its own.
 pub(super) fn serve(
     sockets: Vec<Socket>,
     engine: &Arc<Engine>,
     configuration: &Configuration,
+    door: &Arc<LimitsInForce>,
     health: observe::HealthService,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) -> Result<InFlight, DaemonError> {
     let in_flight = InFlight::default();
     let limits = configuration.limits;
-    let door = Limits {
-        message_bytes: limits.max_message_bytes,
-        deadline: limits.default_deadline,
-        batch_items: limits.batch_items,
-    };
     for Socket { settings, kind } in sockets {
         // Each listener has places of its own: strangers on TCP must not shut out the unix socket.
         let places = Arc::new(Semaphore::new(limits.max_connections));
@@ -104,14 +121,15 @@ pub(super) fn serve(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .map_err(|error| failed(error.to_string()))?;
-        let all =
-            routes(Arc::clone(engine), door, in_flight.clone()).add_service(health.clone()).add_service(reflection);
+        let all = routes(Arc::clone(engine), Arc::clone(door), in_flight.clone())
+            .add_service(health.clone())
+            .add_service(reflection);
         let streams = u32::try_from(limits.requests_per_connection).unwrap_or(u32::MAX);
         let mut builder = Server::builder()
             .concurrency_limit_per_connection(limits.requests_per_connection)
             .max_concurrent_streams(streams)
             // From the first header on, so that a body that never ends is not waited for.
-            .timeout(limits.default_deadline + BODY)
+            .timeout(LONGEST_DEADLINE + BODY)
             .http2_max_header_list_size(64 << 10)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)));

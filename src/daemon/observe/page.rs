@@ -92,7 +92,7 @@ impl Page {
     fn keystores(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut metric =
             encoder.encode_descriptor("keystore_ready", "Whether a keystore signs", None, MetricType::Gauge)?;
-        for (name, desk) in self.0.desks() {
+        for (name, desk) in &*self.0.desks() {
             let ready = i64::from(desk.keystore().probe() == Condition::Ready);
             ConstGauge::new(ready).encode(metric.encode_family(&[("keystore", name.as_str())])?)?;
         }
@@ -102,13 +102,13 @@ impl Page {
             None,
             MetricType::Gauge,
         )?;
-        for (name, desk) in self.0.desks() {
+        for (name, desk) in &*self.0.desks() {
             let depth = i64::try_from(desk.metrics().queue_depth()).unwrap_or(i64::MAX);
             ConstGauge::new(depth).encode(metric.encode_family(&[("keystore", name.as_str())])?)?;
         }
         let help = "Operations of a keystore by result";
         let mut metric = encoder.encode_descriptor("keystore_operations", help, None, MetricType::Counter)?;
-        for (name, desk) in self.0.desks() {
+        for (name, desk) in &*self.0.desks() {
             let metrics = desk.metrics();
             let results = [
                 ("signed", metrics.signed()),

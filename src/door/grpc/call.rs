@@ -27,8 +27,8 @@ impl Door {
         let Some(Authenticated(caller)) = request.extensions().get().cloned() else {
             return Err(refused(&Denial::new(Reason::Unauthenticated, "the connection carries no identity")));
         };
-        let deadline =
-            Instant::now() + asked_for(&request).map_or(self.limits.deadline, |wish| wish.min(self.limits.deadline));
+        let longest = self.limits.now().deadline;
+        let deadline = Instant::now() + asked_for(&request).map_or(longest, |wish| wish.min(longest));
         let call = Call { caller, request: id.clone(), deadline };
         let work = verb(self.clone(), call, request.into_inner());
         let Some(entered) = self.in_flight.enter() else {

@@ -5,6 +5,7 @@ mod admit;
 mod audit;
 mod call;
 mod keys;
+mod limits;
 mod present;
 mod root;
 mod signing;
@@ -12,29 +13,18 @@ mod undecoded;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
+pub use limits::{Limits, LimitsInForce};
 use tonic::service::Routes;
 
 use crate::engine::Engine;
 use crate::wire::v1;
 
-/// What the door limits by itself, before any verb.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest message in bytes.
-    pub message_bytes: usize,
-    /// The deadline of a call that brings none, and the latest that one may bring.
-    pub deadline: Duration,
-    /// Items of one batch.
-    pub batch_items: usize,
-}
-
 /// The door: each service holds one.
 #[derive(Clone)]
 pub(crate) struct Door {
     engine: Arc<Engine>,
-    limits: Limits,
+    limits: Arc<LimitsInForce>,
     in_flight: InFlight,
 }
 
@@ -71,9 +61,9 @@ impl Drop for Entered {
 }
 
 /// All services of version 1.
-pub fn routes(engine: Arc<Engine>, limits: Limits, in_flight: InFlight) -> Routes {
+pub fn routes(engine: Arc<Engine>, limits: Arc<LimitsInForce>, in_flight: InFlight) -> Routes {
+    let bytes = limits.now().message_bytes;
     let door = Door { engine: Arc::clone(&engine), limits, in_flight };
-    let bytes = limits.message_bytes;
     let routes = Routes::new(
         v1::signing_service_server::SigningServiceServer::new(door.clone()).max_decoding_message_size(bytes),
     )

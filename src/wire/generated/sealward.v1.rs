@@ -570,6 +570,41 @@ pub struct StatusResponse {
     /// Since when the daemon runs, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "11")]
     pub started: ::prost::alloc::string::String,
+    /// The configuration in force.
+    #[prost(message, optional, tag = "15")]
+    pub configuration: ::core::option::Option<Configuration>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Configuration {
+    /// SHA-256 of its file, hexadecimal.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Since when it is in force, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "2")]
+    pub since: ::prost::alloc::string::String,
+    /// When the last reload was refused, YYYY-MM-DDTHH:MM:SSZ; empty when it was not.
+    #[prost(string, tag = "3")]
+    pub refused: ::prost::alloc::string::String,
+    /// Everything that was wrong then.
+    #[prost(string, repeated, tag = "4")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadResponse {
+    /// Whether the new file is in force. If not, nothing has changed.
+    #[prost(bool, tag = "1")]
+    pub in_force: bool,
+    /// SHA-256 of the file that is in force now, hexadecimal.
+    #[prost(string, tag = "2")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Everything that is wrong with the new file, with lines and columns where it is about the text.
+    #[prost(string, repeated, tag = "3")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is legal and probably not meant.
+    #[prost(string, repeated, tag = "4")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Latch {
@@ -2874,6 +2909,29 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("sealward.v1.AdminService", "Status"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads the configuration anew and puts it in force, whole, or changes nothing and says everything that is wrong with
+        /// it. Needs the verb `operate`.
+        pub async fn reload(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.AdminService/Reload",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.AdminService", "Reload"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2900,6 +2958,12 @@ pub mod admin_service_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status>;
+        /// Reads the configuration anew and puts it in force, whole, or changes nothing and says everything that is wrong with
+        /// it. Needs the verb `operate`.
+        async fn reload(
+            &self,
+            request: tonic::Request<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status>;
     }
     /// The daemon itself.
     #[derive(Debug)]
@@ -3053,6 +3117,51 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.AdminService/Reload" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReloadSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ReloadRequest>
+                    for ReloadSvc<T> {
+                        type Response = super::ReloadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReloadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::reload(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReloadSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
