@@ -23,3 +23,5 @@ mod rotation;
 mod seeding;
 #[path = "law/steps.rs"]
 mod steps;
+#[path = "law/supersede.rs"]
+mod supersede;

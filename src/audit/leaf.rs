@@ -149,6 +149,7 @@ pub fn event_name(event: EventKind) -> &'static str {
     match event {
         EventKind::Advance => "advance",
         EventKind::Cosign => "cosign",
+        EventKind::Supersede => "supersede",
         EventKind::Administration => "administration",
         EventKind::Denial => "denial",
         EventKind::Failure => "failure",

@@ -13,6 +13,7 @@ mod open;
 mod reload;
 mod run;
 mod telemetry;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,9 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
         (Some(Command::Recover { config }), _) => init::recover(&load(&config)?),
         (Some(Command::Config(ConfigCommand::Check { config })), _) => {
             let configuration = load(&config)?;
+            for note in configuration.threshold_notes() {
+                say(&format!("note: {note}"));
+            }
             say(&format!(
                 "{}: the text is good, {} warnings; secrets and devices that it names were not opened",
                 config.display(),

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::listen::{Terms, Tls};
 use super::open;
+use super::tokens::Tokens;
 use crate::config::Configuration;
 use crate::config::settings::{ListenerKind, ListenerSettings, TcpSettings};
 use crate::door::grpc::LimitsInForce;
 use crate::engine::{Engine, Prepare, Prepared};
+use crate::oidc::Bearers;
 
 /// Reads the file anew for the engine.
 pub(super) struct Reloader {
@@ -18,6 +20,7 @@ pub(super) struct Reloader {
     pub(super) in_force: Mutex<Configuration>,
     /// By the listener's name.
     pub(super) tls: BTreeMap<String, Arc<Tls>>,
+    pub(super) tokens: Arc<Tokens>,
     pub(super) limits: Arc<LimitsInForce>,
     pub(super) engine: Weak<Engine>,
 }
@@ -52,6 +55,8 @@ impl Reloader {
                 (None, Ok(_)) => problems.push(format!("listener {} was not there at the start", listener.name)),
             }
         }
+        let issuers = Bearers::prepare(&new.oidc).map_err(|error| problems.push(error.to_string()));
+        let Ok(issuers) = issuers else { return Err(problems) };
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -71,6 +76,7 @@ impl Reloader {
         let (rules, digest, warnings) = (open::rules(&new), new.digest, new.warnings.clone());
         let apply = Box::new(move || {
             terms.into_iter().for_each(|(tls, terms)| tls.replace(terms));
+            self.tokens.0.install(issuers);
             self.limits.replace(super::listen::door_limits(&new.limits));
             *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) = new;
         });
@@ -90,9 +96,11 @@ fn fixed(old: &Configuration, new: &Configuration) -> Vec<String> {
         keystores: _,
         policies: _,
         grants: _,
+        oidc: _,
         limits,
         log,
         digest: _,
+        places: _,
         warnings: _,
     } = new;
     let same_limits = limits.max_connections == old.limits.max_connections

@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::reload::Reloader;
-use super::{DaemonError, listen, observe, open, telemetry};
+use super::{DaemonError, listen, observe, open, telemetry, tokens};
 use crate::config::Configuration;
 use crate::door::grpc::{InFlight, LimitsInForce};
+use crate::door::peer::Bearers;
 use crate::engine::{Engine, Reloaded};
 use crate::ledger::{Condition, LedgerError};
 
@@ -36,9 +37,13 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
     // From here on a SIGHUP that comes too early ends nothing.
     let hangup = signal(SignalKind::hangup()).map_err(DaemonError::Runtime)?;
     // Sockets first: a second daemon stops before it touches a token.
-    let sockets = listen::bind(&configuration, &open::bearers())?;
+    let tokens = tokens::open(&configuration)?;
+    let bearers: Arc<dyn Bearers> = Arc::clone(&tokens) as _;
+    let sockets = listen::bind(&configuration, &bearers)?;
     let metrics_socket = configuration.observe.as_ref().map(observe::bind).transpose()?;
     let engine = open::engine(&configuration, dev)?;
+    let issuers = Arc::clone(&tokens);
+    engine.warn_besides(Box::new(move || issuers.warnings()));
     let (stop, stopped) = watch::channel(false);
     let (health, health_service) = observe::health();
     let mut tasks = JoinSet::new();
@@ -52,13 +57,14 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
         dev,
         in_force: Mutex::new(configuration),
         tls,
+        tokens: Arc::clone(&tokens),
         limits,
         engine: Arc::downgrade(&engine),
     };
     engine.hand_in_reload(digest, Arc::new(reloader).prepare()).await;
     tasks.spawn(reload_on(hangup, Arc::clone(&engine), stopped.clone()));
     if let Some(socket) = metrics_socket {
-        tasks.spawn(observe::serve(socket, Arc::clone(&engine), stopped.clone()));
+        tasks.spawn(observe::serve(socket, Arc::clone(&engine), tokens, stopped.clone()));
     }
     let minutes = tokio::spawn(housekeeping(Arc::clone(&engine), health.clone(), stopped.clone()));
     observe::update_health(&engine, &health).await;
@@ -69,6 +75,7 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
     notify(&[sd_notify::NotifyState::Stopping]);
     // Nobody listens any more when this fails.
     let _ = stop.send(true);
+    in_flight.stop();
     let all_closed = async { while tasks.join_next().await.is_some() {} };
     let answered = tokio::select! {
         () = all_closed => true,

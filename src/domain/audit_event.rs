@@ -17,7 +17,7 @@ pub struct Event {
     pub caller: String,
     /// What was asked: `sign`, `generate-key`, `stage-root`, ...
     pub verb: String,
-    /// `advance`, `cosign`, `administration`, `denial`, `failure` or `aggregate`.
+    /// `advance`, `cosign`, `supersede`, `administration`, `denial`, `failure` or `aggregate`.
     pub event: EventKind,
     /// How it ended.
     pub outcome: Outcome,
@@ -66,6 +66,8 @@ pub enum EventKind {
     Advance,
     /// A further signature over the head.
     Cosign,
+    /// A first signature over another payload of a released version, where the role allows it.
+    Supersede,
     /// A key was made, a root was staged, and so on.
     Administration,
     /// The law or a grant said no to an authenticated, granted caller.

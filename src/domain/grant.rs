@@ -71,11 +71,37 @@ impl Verb {
         }
     }
 
+    /// What a grant of the verb is held against.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::Sign
+            | Self::Explain
+            | Self::Delegate
+            | Self::Approve
+            | Self::ManageKeys
+            | Self::ManageRoots
+            | Self::Freeze => Scope::Role,
+            Self::Read => Scope::Repository,
+            Self::Operate | Self::Audit | Self::Status => Scope::Daemon,
+        }
+    }
+
     /// Whether the verb is about one repository. `operate`, `audit` and `status` are about the whole daemon: a grant that
     /// is limited to some repositories does not give them.
     pub fn is_per_repository(self) -> bool {
-        !matches!(self, Self::Operate | Self::Audit | Self::Status)
+        self.scope() != Scope::Daemon
     }
+}
+
+/// What a verb is about, and so which parts of a grant decide whether it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A role of a repository: both patterns count.
+    Role,
+    /// A repository, whatever the role.
+    Repository,
+    /// The whole daemon: only a grant over `**` gives it.
+    Daemon,
 }
 
 impl fmt::Display for Verb {

@@ -92,7 +92,8 @@ macro_rules! reasons {
 
 reasons! {
     // Who asks.
-    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, or with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name.";
+    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name, or with an OIDC token that a configured issuer made for this daemon's audience.";
+    IssuerUnavailable "issuer-unavailable" Failed Unavailable 75 "The keys of the token's issuer could not be fetched, so that nobody knows whether the token is good. Try again; `sealward status` over the unix socket says why.";
     NoGrant "no-grant" Denied PermissionDenied 77 "Check the spelling of repository and role; `sealward whoami` lists what you may do. Otherwise ask an administrator for a grant of this verb, role and repository.";
     // What is asked for.
     Malformed "malformed" Denied InvalidArgument 77 "Correct the request; the detail names the field.";
@@ -113,12 +114,14 @@ reasons! {
     // What was released before.
     Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, also when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
     Rollback "rollback" Denied FailedPrecondition 77 "A higher version was released. Take the released version and add one.";
-    Equivocation "equivocation" Denied FailedPrecondition 77 "This version was released with other bytes. Publish those, or take the next version.";
+    Equivocation "equivocation" Denied FailedPrecondition 77 "This version was released with other bytes. Publish those (`sealward guard republish` gives them back), or take the next version.";
     VersionStep "version-step" Denied PermissionDenied 77 "Versions advance by max_version_step at most; take a nearer one, or raise it by policy.";
     ListedRollback "listed-rollback" Denied FailedPrecondition 77 "A listed version is lower than the one listed before; clients would refuse it as a rollback.";
     ListedStep "listed-step" Denied PermissionDenied 77 "A listed version jumps by more than max_version_step, or is above first_listed_max when first seen.";
     ListedUnreleased "listed-unreleased" Denied FailedPrecondition 77 "The listed version was not released here. Sign the listed role first.";
     EntryRemoved "entry-removed" Denied FailedPrecondition 77 "Keep the entry at its last version: clients that hold the older snapshot would refuse one without it.";
+    NotKept "not-kept" Denied NotFound 77 "Only the newest released payload of a role is kept, and only up to 8 MiB. Take the file from where it was published, or sign the next version.";
+    RecoveryNotAllowed "recovery-not-allowed" Denied FailedPrecondition 77 "Publish a root that lists none of the role's keys that released in this epoch, sign nothing with the new ones before, and recover then. Rotation alone begins no epoch.";
     SnapshotBytesRequired "snapshot-bytes-required" Denied InvalidArgument 77 "This repository has require_snapshot_bytes: attach the signed snapshot that the timestamp lists.";
     SnapshotBytesMismatch "snapshot-bytes-mismatch" Denied FailedPrecondition 77 "The attached snapshot is not the one that the timestamp lists.";
     RateLimited "rate-limited" Denied ResourceExhausted 77 "The role releases faster than release_rate allows. Wait, or raise the rate by policy.";
@@ -126,6 +129,7 @@ reasons! {
     OfflineRole "offline-role" Denied PermissionDenied 77 "This role signs only in a ceremony: use sealward-ceremony on a machine without a network.";
     AttendedNotBuilt "attended-not-built" Denied FailedPrecondition 77 "Attended custody needs approvals, which this version does not have. Set custody = \"online\" knowingly, or sign the role in a ceremony.";
     KeyState "key-state" Denied FailedPrecondition 77 "Only active keys sign; retiring keys cosign. `sealward key show` tells the state, staging a root that lists the key activates it.";
+    EpochClosed "epoch-closed" Denied FailedPrecondition 77 "The key released in an epoch that a recovery closed, and never signs for this role again. Rotate the role to a new key.";
     KeyNotListed "key-not-listed" Denied FailedPrecondition 77 "Neither the trusted nor the staged root lists this key for the role. Stage a root that does.";
     NoRoot "no-root" Denied FailedPrecondition 77 "Stage and publish the repository's first root: require_root asks for one, and so does seeding a guard.";
     RootUnverified "root-unverified" Denied FailedPrecondition 77 "The root does not carry enough valid signatures of the keys that must sign it; the detail counts them.";

@@ -16,6 +16,17 @@ pub enum Custody {
     Online,
 }
 
+impl Custody {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Attended => "attended",
+            Self::Online => "online",
+        }
+    }
+}
+
 /// How often a guard may release, as a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReleaseRate {
@@ -38,6 +49,8 @@ pub struct RolePolicy {
     pub max_version_step: u64,
     /// The largest version of a listed entry that is seen for the first time.
     pub first_listed_max: u64,
+    /// How often another payload may take the place of a released one of the same version.
+    pub max_supersedes: u32,
     /// How often it may release.
     pub release_rate: ReleaseRate,
     /// Where its keys are made when the request does not say.
@@ -67,6 +80,7 @@ impl RolePolicy {
             max_payload_bytes: payload,
             max_version_step: 10,
             first_listed_max: 10_000,
+            max_supersedes: 0,
             release_rate: ReleaseRate { per_hour: rate.0, burst: rate.1 },
             keystore: None,
             algorithm: None,

@@ -1,7 +1,7 @@
 //! What must hold before the first request, and for a keystore that comes later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::{Engine, Parts, Rules};
 use crate::domain::key::KeyState;
@@ -93,6 +93,7 @@ impl Engine {
             started,
             reloading: tokio::sync::Mutex::default(),
             configuration: Mutex::default(),
+            besides: OnceLock::new(),
         }))
     }
 

@@ -129,6 +129,7 @@ max_expiry = "2w"
 max_payload_bytes = 1000
 max_version_step = 2
 first_listed_max = 3
+max_supersedes = 2
 release_rate = { per_hour = 4, burst = 5 }
 keystore = "hsm"
 algorithm = "ecdsa-p384"
@@ -187,6 +188,7 @@ custody = "online"
         max_payload_bytes: 1000,
         max_version_step: 2,
         first_listed_max: 3,
+        max_supersedes: 2,
         release_rate: ReleaseRate { per_hour: 4, burst: 5 },
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),

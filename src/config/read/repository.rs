@@ -16,6 +16,8 @@ use super::place;
 const MAX_KEYS: usize = 64;
 /// Above this a payload is no metadata, and memory is at stake: 256 MiB.
 const LARGEST_PAYLOAD: u64 = 256 << 20;
+/// A version that is taken back more often is a server that never keeps anything.
+const MOST_SUPERSEDES: u64 = 100;
 
 /// Every policy with its place, in the order of the file.
 pub(in crate::config) fn repositories(
@@ -33,6 +35,17 @@ pub(in crate::config) fn repositories(
         }
     }
     read
+}
+
+/// Where the roles of each repository stand, in the order of [`repositories`]. Of a file without mistakes.
+pub(in crate::config) fn role_places<'t>(root: &Section<'t>) -> Vec<BTreeMap<&'t str, usize>> {
+    let nodes = root.find("repository").map(|node| node.tables(&mut Report::default())).unwrap_or_default();
+    let places = |node: &Node<'t>| {
+        let roles = node.section(schema::REPOSITORY, &mut Report::default()).and_then(|section| section.find("role"));
+        let entries = roles.map(|roles| roles.named_entries(&mut Report::default())).unwrap_or_default();
+        entries.into_iter().map(|(name, at, _)| (name, at)).collect()
+    };
+    nodes.iter().map(places).collect()
 }
 
 fn repository(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<RepositoryPolicy> {
@@ -120,6 +133,7 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
         max_payload_bytes: section.count("max_payload_bytes", 1..=LARGEST_PAYLOAD, default.max_payload_bytes, report),
         max_version_step: section.number("max_version_step", 1..=Version::MAX, default.max_version_step, report),
         first_listed_max: section.number("first_listed_max", 1..=Version::MAX, default.first_listed_max, report),
+        max_supersedes: supersedes(section, default.max_supersedes, report),
         release_rate: release_rate(section, default.release_rate, report),
         keystore,
         algorithm,
@@ -154,6 +168,11 @@ fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Optio
         node.report(Code::UnknownReference, format!("no [[keystore]] is named `{name}`{advice}"), report);
     }
     Some(name)
+}
+
+fn supersedes(section: &Section<'_>, default: u32, report: &mut Report) -> u32 {
+    let number = section.number("max_supersedes", 0..=MOST_SUPERSEDES, u64::from(default), report);
+    u32::try_from(number).unwrap_or(default)
 }
 
 fn release_rate(section: &Section<'_>, default: ReleaseRate, report: &mut Report) -> ReleaseRate {

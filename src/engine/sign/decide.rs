@@ -75,24 +75,32 @@ impl Engine {
             if own.is_some_and(same) {
                 continue; // another key over a head that has no signatures yet: the next pass cosigns
             }
-            let earlier: BTreeSet<usize> = roles_read(item)
-                .filter_map(|role| tentative.get(&(item.repository.clone(), role)).map(|(_, index)| *index))
-                .collect();
-            let outcome = self.ledger.view(&item.repository).map_err(|error| error.denial()).and_then(|view| {
-                let policy = rules.policy(&item.repository)?;
-                // A guard may hold thousands of versions: copied only for an item that an earlier one of its batch changed.
-                let mut guards = Cow::Borrowed(&view.guards);
-                for ((repository, role), (guard, _)) in &tentative {
-                    if *repository == item.repository {
-                        guards.to_mut().insert(role.clone(), guard.clone());
-                    }
+            let view = match self.ledger.view(&item.repository) {
+                Ok(view) => view,
+                Err(error) => {
+                    set(results, index, Err(error.denial()));
+                    continue;
                 }
-                let decision = law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?;
-                let expects = expectations(item, &decision, &view, &guards);
-                Ok(Allowed { index, decision, view, expects, builds_on: earlier.clone() })
-            });
-            match outcome {
-                Ok(item_allowed) => {
+            };
+            // A guard may hold thousands of versions: copied only for an item that an earlier one of its batch changed.
+            let mut guards = Cow::Borrowed(&view.guards);
+            for ((repository, role), (guard, _)) in &tentative {
+                if *repository == item.repository {
+                    guards.to_mut().insert(role.clone(), guard.clone());
+                }
+            }
+            let read = roles_read(item, &guards);
+            let of_batch = |role: &Role| tentative.get(&(item.repository.clone(), role.clone()));
+            let earlier: BTreeSet<usize> = read.iter().filter_map(of_batch).map(|(_, index)| *index).collect();
+            let decided = rules
+                .policy(&item.repository)
+                .and_then(|policy| situation(item, policy, &view, &guards, now, &caller))
+                .and_then(|situation| law::decide(&situation));
+            match decided {
+                Ok(decision) => {
+                    let expects = expectations(item, &decision, &view, &guards, &read);
+                    let view = Arc::clone(&view);
+                    let item_allowed = Allowed { index, decision, view, expects, builds_on: earlier };
                     if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
@@ -141,9 +149,15 @@ fn find_key<'a>(keys: &'a [KeyRecord], repository: &RepositoryName, id: KeyId) -
 }
 
 /// The roles whose guards a decision reads.
-fn roles_read(item: &Prepared) -> impl Iterator<Item = Role> {
+fn roles_read(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> BTreeSet<Role> {
     let listed = item.statement.listing().keys().filter_map(|file| Role::from_listed_file(file));
-    std::iter::once(item.role.clone()).chain(listed)
+    let mut roles: BTreeSet<Role> = listed.chain([item.role.clone()]).collect();
+    let head = guards.get(&item.role).and_then(|guard| guard.head.as_ref());
+    // What is to take the head's place is held against what the listing role released of it.
+    if head.is_some_and(|head| head.version == item.statement.version() && head.digest != item.statement.digest()) {
+        roles.extend(law::lister(&item.role));
+    }
+    roles
 }
 
 /// Denials that rest on earlier items: those were released, are decided again, or failed.
@@ -160,13 +174,19 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 }
 
 /// What must still be so at the commit.
-fn expectations(item: &Prepared, decision: &Decision, view: &View, guards: &BTreeMap<Role, Guard>) -> Vec<Expect> {
+fn expectations(
+    item: &Prepared,
+    decision: &Decision,
+    view: &View,
+    guards: &BTreeMap<Role, Guard>,
+    read: &BTreeSet<Role>,
+) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for role in roles_read(item) {
+    for role in read {
         // That there was no guard was read as well.
-        expects.push(match guards.get(&role) {
+        expects.push(match guards.get(role) {
             Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
-            None => Expect::Guard(law::first_epoch(&item.repository, &role), 0),
+            None => Expect::Guard(law::first_epoch(&item.repository, role), 0),
         });
     }
     for (id, _) in &decision.judgement().keys {

@@ -19,6 +19,7 @@ use crate::domain::signature::Encoding;
 
 pub(super) use decide::situation;
 pub(super) use prepare::{Prepared, prepare};
+pub(super) use release::root_key_id;
 
 /// How often a decision is made again when what it rests on changed meanwhile.
 const ATTEMPTS: usize = 5;
@@ -154,7 +155,7 @@ impl Engine {
                 built_on.entry(held.index).or_default().extend(&held.rests_on);
             }
             let made = self.make(call, prepared, decided.allowed).await;
-            self.commit_and_release(call, made, results).await;
+            self.commit_and_release(call, prepared, made, results).await;
             decide::settle(decided.held, results);
             for (index, original) in decided.repeats {
                 let copied = match results.get(original) {

@@ -85,7 +85,13 @@ impl Engine {
     }
 
     /// Makes it durable, and only then answers.
-    pub(super) async fn commit_and_release(&self, call: &Call, made: Vec<Made<'_>>, results: &mut Results) {
+    pub(super) async fn commit_and_release(
+        &self,
+        call: &Call,
+        prepared: &[Option<Prepared>],
+        made: Vec<Made<'_>>,
+        results: &mut Results,
+    ) {
         let mut units: Vec<Unit> = Vec::new();
         let mut releases = Vec::new();
         // Which unit an item became; replays and failures become none.
@@ -146,7 +152,14 @@ impl Engine {
         }
         for (result, (index, answer)) in self.commit(units).await.into_iter().zip(releases) {
             match result {
-                Ok(_) => set(results, index, Ok(answer)),
+                Ok(_) => {
+                    if let Some(Some(item)) = prepared.get(index)
+                        && answer.signatures.iter().any(|one| one.step == Step::Supersede)
+                    {
+                        self.metrics.count_supersede(&item.role);
+                    }
+                    set(results, index, Ok(answer));
+                }
                 // Left open: decided again. What was built on it follows what becomes of it.
                 Err(CommitError::Conflict | CommitError::PredecessorFailed) => {}
                 Err(error) => set(results, index, Err(error.denial())),
@@ -178,8 +191,15 @@ impl Engine {
             event
         };
         let released = signatures.iter().map(|(key, signature)| {
-            let advance = steps.iter().any(|(id, step)| id == key && *step == Ok(Step::Advance));
-            let mut event = event(key, if advance { EventKind::Advance } else { EventKind::Cosign });
+            let step = steps.iter().find(|(id, _)| id == key).and_then(|(_, step)| step.as_ref().ok());
+            let mut event = event(
+                key,
+                match step {
+                    Some(Step::Advance) => EventKind::Advance,
+                    Some(Step::Supersede) => EventKind::Supersede,
+                    _ => EventKind::Cosign,
+                },
+            );
             event.signature = Some(Sha256Digest::of(signature.as_fixed()));
             event
         });
@@ -270,7 +290,12 @@ fn tuf_key_id(item: &Prepared, roots: &Roots, record: &KeyRecord) -> String {
     if let Some(id) = &item.tuf_key_id {
         return id.clone();
     }
-    match roots.key_id_for(&item.role, &record.id()) {
+    root_key_id(roots, &item.role, record)
+}
+
+/// The key id under which the trusted root, else the staged one, lists the key; else the one that securesystemslib computes.
+pub(in crate::engine) fn root_key_id(roots: &Roots, role: &Role, record: &KeyRecord) -> String {
+    match roots.key_id_for(role, &record.id()) {
         Some(id) => id.to_owned(),
         None => tuf::key_id::default_form(&record.public_key).key_id,
     }

@@ -16,7 +16,7 @@ pub(super) fn weigh_keys(situation: &Situation<'_>, guard: &Guard, relation: Rel
     let mut active_signs = false;
     for record in candidates(situation) {
         let id = record.id();
-        let eligible = check_key(situation, record);
+        let eligible = check_key(situation, guard, record);
         if let Keys::OfRole(_) = situation.keys
             && matches!(record.state, KeyState::Pending | KeyState::Retired | KeyState::Destroyed)
         {
@@ -30,6 +30,7 @@ pub(super) fn weigh_keys(situation: &Situation<'_>, guard: &Guard, relation: Rel
             Relation::Above { .. } => Step::Advance,
             Relation::Same if guard.head.as_ref().is_some_and(|head| head.signatures.contains_key(&id)) => Step::Replay,
             Relation::Same => Step::Cosign,
+            Relation::Supersedes => Step::Supersede,
         });
         keys.push((id, step));
     }
@@ -52,7 +53,7 @@ pub(super) fn cosigns_only() -> Denial {
     Denial::new(Reason::KeyState, "a retiring key cosigns only what an active key signs in the same request")
 }
 
-fn check_key(situation: &Situation<'_>, record: &KeyRecord) -> Result<(), Denial> {
+fn check_key(situation: &Situation<'_>, guard: &Guard, record: &KeyRecord) -> Result<(), Denial> {
     let Situation { repository, role, statement, roots, .. } = *situation;
     let id = record.id();
     if record.repository != *repository {
@@ -67,6 +68,10 @@ fn check_key(situation: &Situation<'_>, record: &KeyRecord) -> Result<(), Denial
     }
     if !matches!(record.state, KeyState::Active | KeyState::Retiring) {
         return Err(Denial::new(Reason::KeyState, format!("key {id} is {}", record.state.name())));
+    }
+    if guard.barred.contains(&id) {
+        let detail = format!("key {id} released {role} before epoch {} began", guard.name.epoch);
+        return Err(Denial::new(Reason::EpochClosed, detail));
     }
     let is_top_level = !matches!(role, Role::Delegated(_));
     if is_top_level && !roots.is_unrooted() && roots.key_id_for(role, &id).is_none() {

@@ -3,12 +3,15 @@
 mod advance;
 mod content;
 mod keys;
+mod supersede;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use advance::{check_advance, lowest_needed};
 use content::check_content;
 use keys::{cosigns_only, weigh_keys};
+use supersede::check_supersede;
+pub use supersede::lister;
 
 use crate::domain::guard::{Guard, GuardName, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
@@ -95,6 +98,7 @@ pub struct Decision {
 #[derive(Debug)]
 enum NextGuard {
     Advance { statement: Statement, policy: RolePolicy, floor: Version, now: Instant, caller: String },
+    Supersede { statement: Statement, policy: RolePolicy, now: Instant, caller: String },
     Cosign,
     Replay,
 }
@@ -117,7 +121,7 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
                 let stored = guard.head.as_ref().and_then(|head| head.signatures.get(key)).cloned();
                 replays.extend(stored.map(|signature| (*key, signature)));
             }
-            Ok(Step::Advance | Step::Cosign) => {
+            Ok(Step::Advance | Step::Cosign | Step::Supersede) => {
                 let record = candidates(situation).find(|record| record.id() == *key);
                 permits.extend(record.map(|record| {
                     let at = (guard.name.clone(), guard.revision);
@@ -132,6 +136,12 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
             statement: situation.statement.clone(),
             policy: role_policy.clone(),
             floor: lowest_needed(situation),
+            now: situation.now,
+            caller: situation.caller.to_owned(),
+        },
+        Relation::Supersedes => NextGuard::Supersede {
+            statement: situation.statement.clone(),
+            policy: role_policy.clone(),
             now: situation.now,
             caller: situation.caller.to_owned(),
         },
@@ -186,6 +196,9 @@ impl Decision {
                 caller.clone(),
                 Some(*floor),
             )),
+            NextGuard::Supersede { statement, policy, now, caller } => {
+                Some(self.guard.superseded(statement, signatures, policy.release_rate, *now, caller.clone()))
+            }
             NextGuard::Cosign => Some(self.guard.cosigned(signatures)),
             NextGuard::Replay => None,
         }
@@ -239,13 +252,14 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
     let Some(guard) = situation.guards.get(role) else {
         return Err(Denial::new(Reason::Unseeded, format!("nothing is known of what {role} of {repository} released")));
     };
-    let relation = guard.relate(statement)?;
-    let head_version = guard.head.as_ref().map_or(0, |head| head.version.get());
-    if let Relation::Above { head_version } = relation {
-        check_advance(situation, limits, guard, head_version)?;
+    let relation = guard.relate(statement, limits.max_supersedes)?;
+    match relation {
+        Relation::Above { head_version } => check_advance(situation, limits, guard, head_version)?,
+        Relation::Supersedes => check_supersede(situation, limits, guard)?,
+        Relation::Same => {}
     }
     let keys = weigh_keys(situation, guard, relation)?;
-    Ok((guard, Judgement { keys, head_version }, relation))
+    Ok((guard, Judgement { keys, head_version: guard.floor() }, relation))
 }
 
 /// Whether the signatures of a head meet a role's threshold in a root.
