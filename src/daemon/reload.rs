@@ -9,7 +9,7 @@ use super::open;
 use super::tokens::Tokens;
 use crate::config::Configuration;
 use crate::config::settings::{ListenerKind, ListenerSettings, TcpSettings};
-use crate::door::grpc::LimitsInForce;
+use crate::door::limits::LimitsInForce;
 use crate::engine::{Engine, Prepare, Prepared};
 use crate::oidc::Bearers;
 
@@ -103,14 +103,14 @@ fn fixed(old: &Configuration, new: &Configuration) -> Vec<String> {
         places: _,
         warnings: _,
     } = new;
-    let same_limits = limits.max_connections == old.limits.max_connections
-        && limits.requests_per_connection == old.limits.requests_per_connection;
+    // HTTP/2 tells it to peers when they connect.
+    let same_streams = limits.requests_per_connection == old.limits.requests_per_connection;
     let mut problems: Vec<String> = [
         ("[ledger]", *ledger == old.ledger),
         ("[log_key]", *log_key == old.log_key),
         ("[observe]", *observe == old.observe),
         ("[log]", *log == old.log),
-        ("max_connections and requests_per_connection of [limits]", same_limits),
+        ("requests_per_connection of [limits]", same_streams),
     ]
     .into_iter()
     .filter(|(_, same)| !same)

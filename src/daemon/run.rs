@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use super::reload::Reloader;
 use super::{DaemonError, listen, observe, open, telemetry, tokens};
 use crate::config::Configuration;
-use crate::door::grpc::{InFlight, LimitsInForce};
+use crate::door::grpc::InFlight;
+use crate::door::limits::LimitsInForce;
 use crate::door::peer::Bearers;
 use crate::engine::{Engine, Reloaded};
 use crate::ledger::{Condition, LedgerError};
@@ -58,13 +59,13 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
         in_force: Mutex::new(configuration),
         tls,
         tokens: Arc::clone(&tokens),
-        limits,
+        limits: Arc::clone(&limits),
         engine: Arc::downgrade(&engine),
     };
     engine.hand_in_reload(digest, Arc::new(reloader).prepare()).await;
     tasks.spawn(reload_on(hangup, Arc::clone(&engine), stopped.clone()));
     if let Some(socket) = metrics_socket {
-        tasks.spawn(observe::serve(socket, Arc::clone(&engine), tokens, stopped.clone()));
+        tasks.spawn(observe::serve(socket, Arc::clone(&engine), tokens, Arc::clone(&limits), stopped.clone()));
     }
     let minutes = tokio::spawn(housekeeping(Arc::clone(&engine), health.clone(), stopped.clone()));
     observe::update_health(&engine, &health).await;

@@ -7,8 +7,10 @@
 mod support;
 
 mod bad_input;
+mod certificates;
 mod doors;
 mod examples;
 mod first_light;
 mod ledger_faults;
+mod reload;
 mod roots;

@@ -3,9 +3,9 @@
 mod admin;
 mod admit;
 mod audit;
+mod body;
 mod call;
 mod keys;
-mod limits;
 mod present;
 mod root;
 mod sign_stream;
@@ -15,12 +15,12 @@ mod undecoded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use limits::{Limits, LimitsInForce};
 use tokio::sync::watch;
 use tonic::service::Routes;
 
+use crate::door::limits::LimitsInForce;
 use crate::engine::Engine;
-use crate::wire::v1;
+use crate::wire::{MESSAGE_LIMIT_BYTES, v1};
 
 /// The door: each service holds one.
 #[derive(Clone)]
@@ -104,7 +104,8 @@ impl Drop for Entered {
 
 /// All services of version 1.
 pub fn routes(engine: Arc<Engine>, limits: Arc<LimitsInForce>, in_flight: InFlight) -> Routes {
-    let bytes = limits.now().message_bytes;
+    // Every body was held against the limits before tonic sees it, under those of the moment (body.rs).
+    let bytes = usize::MAX;
     let streams = Places::new(MOST_STREAMS);
     let door = Door { engine: Arc::clone(&engine), limits, in_flight, streams };
     let routes = Routes::new(
@@ -114,9 +115,11 @@ pub fn routes(engine: Arc<Engine>, limits: Arc<LimitsInForce>, in_flight: InFlig
     .add_service(
         v1::root_service_server::RootServiceServer::new(door.clone())
             .max_decoding_message_size(bytes)
-            .max_encoding_message_size(bytes),
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES),
     )
-    .add_service(v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(bytes))
+    .add_service(
+        v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(MESSAGE_LIMIT_BYTES),
+    )
     .add_service(v1::admin_service_server::AdminServiceServer::new(door));
     let admit = axum::middleware::from_fn_with_state(engine, admit::admit);
     Routes::from(routes.into_axum_router().layer(admit))
