@@ -11,6 +11,7 @@ mod certificates;
 mod doors;
 mod examples;
 mod first_light;
+mod floods;
 mod ledger_faults;
 mod reload;
 mod roots;

@@ -91,7 +91,7 @@ fn what_cannot_change_while_the_daemon_runs_is_refused_by_its_name() {
         ("mode = \"0600\"", "mode = \"0640\"", "[[listener]] `local`"),
         ("name = \"local\"", "name = \"other\"", "[[listener]] `local` is gone"),
         ("version = 1", "version = 1\nlog = { level = \"debug\" }", "[log]"),
-        ("version = 1", "version = 1\nlimits = { max_connections = 9 }", "max_connections"),
+        ("version = 1", "version = 1\nlimits = { requests_per_connection = 9 }", "requests_per_connection"),
     ] {
         assert!(good.contains(old), "{old}");
         fs::write(world.path("sealward.toml"), good.replacen(old, new, 1)).unwrap();
