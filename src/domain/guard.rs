@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::delegation::Delegations;
 use super::name::{RepositoryName, Role, Sha256Digest, Version};
 use super::outcome::{Denial, Reason};
 use super::policy::ReleaseRate;
@@ -44,6 +45,9 @@ pub struct Head {
     pub expires: Instant,
     /// What it lists.
     pub listing: Listing,
+    /// What it delegates: whose keys sign for which role. Only of targets and delegated roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegations: Option<Delegations>,
     /// The signatures released over it, by key. Empty for a head that came from seeding.
     pub signatures: BTreeMap<KeyId, Signature>,
     /// When it was released or seeded here.
@@ -99,6 +103,9 @@ pub struct Guard {
     /// When a recovery closed the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Instant>,
+    /// How many signatures each key made under this guard. A replay makes none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures_made: BTreeMap<KeyId, u64>,
     /// Counts changes, from 1. A commit that decided on an older one is decided again.
     pub revision: u64,
 }
@@ -117,6 +124,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether a key signs anew in this step.
+    pub fn makes_a_signature(self) -> bool {
+        self != Self::Replay
+    }
+
     /// The name in leaves and answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -142,6 +154,7 @@ impl Guard {
             barred: BTreeSet::new(),
             goes_on_from: None,
             closed: None,
+            signatures_made: BTreeMap::new(),
             revision: 1,
         }
     }
@@ -153,6 +166,7 @@ impl Guard {
             digest: statement.digest(),
             expires: statement.expires(),
             listing: statement.listing().clone(),
+            delegations: statement.delegations().cloned(),
             signatures: BTreeMap::new(),
             released: now,
             by,
@@ -317,6 +331,7 @@ impl Guard {
                 digest: statement.digest(),
                 expires: statement.expires(),
                 listing: statement.listing().clone(),
+                delegations: statement.delegations().cloned(),
                 signatures,
                 released: now,
                 by,
@@ -331,6 +346,7 @@ impl Guard {
             barred: self.barred.clone(),
             goes_on_from: self.goes_on_from,
             closed: self.closed,
+            signatures_made: self.signatures_made.clone(),
             revision: self.revision.saturating_add(1),
         }
     }
@@ -372,6 +388,16 @@ impl Guard {
             *kept = entry.version.max(*kept);
         }
         withdrawn
+    }
+
+    /// The guard with one more signature counted for each of these keys.
+    #[must_use]
+    pub(super) fn counted<'k>(mut self, keys: impl IntoIterator<Item = &'k KeyId>) -> Self {
+        for key in keys {
+            let made = self.signatures_made.entry(*key).or_default();
+            *made = made.saturating_add(1);
+        }
+        self
     }
 
     /// Whether the release rate allows one more now.

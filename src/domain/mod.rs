@@ -6,9 +6,11 @@
 pub mod algorithm;
 pub mod audit_event;
 pub mod caller;
+pub mod delegation;
 pub mod grant;
 pub mod guard;
 pub mod key;
+pub mod key_history;
 pub mod law;
 pub mod name;
 pub mod outcome;
@@ -19,4 +21,5 @@ pub mod public_key;
 pub mod root;
 pub mod signature;
 pub mod statement;
+pub mod thresholds;
 pub mod time;

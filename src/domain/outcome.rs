@@ -111,6 +111,7 @@ reasons! {
     ExpiryFormat "expiry-format" Denied InvalidArgument 77 "Write expires as YYYY-MM-DDTHH:MM:SSZ, without a fraction or an offset: python-tuf cannot read those.";
     Expired "expired" Denied InvalidArgument 77 "Set expires in the future; check this machine's clock.";
     ExpiryTooFar "expiry-too-far" Denied PermissionDenied 77 "Set an earlier expires, or raise max_expiry of the role.";
+    NoDelegateGrant "no-delegate-grant" Denied PermissionDenied 77 "These delegations differ from those of the newest released metadata: besides `sign`, changing them takes a grant of the verb `delegate`. Keep them as they are, or ask somebody who has it.";
     // What was released before.
     Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, also when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
     Rollback "rollback" Denied FailedPrecondition 77 "A higher version was released. Take the released version and add one.";
@@ -137,7 +138,13 @@ reasons! {
     RootPin "root-pin" Denied FailedPrecondition 77 "The first root is pinned: give the SHA-256 of its file with --pin, taken from where you trust it.";
     RootOmitsKey "root-omits-key" Denied FailedPrecondition 77 "The first root must list every active key of the repository, or name those that it leaves behind with --retire.";
     RootListsKeyHere "root-key-here" Denied PermissionDenied 77 "A key that a root lists for root or for an offline role is in a keystore of this daemon. Take that key away first.";
-    RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it.";
+    RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it; `sealward root show` tells which root is staged.";
+    KeyListed "key-listed" Denied FailedPrecondition 77 "A trusted or staged root lists this key. Publish a root without it, or withdraw the staged one.";
+    LastSigner "last-signer" Denied FailedPrecondition 77 "Without this key nothing would sign for the role. Let a root or another active key take its place first.";
+    NotRetired "not-retired" Denied FailedPrecondition 77 "Only a pending or retired key is destroyed. Let a root without it be published, or retire it with `sealward key retire`.";
+    NotScheduled "not-scheduled" Denied FailedPrecondition 77 "No destruction is waiting: none was asked for, or it has begun. `sealward key show` tells.";
+    CryptoperiodOver "cryptoperiod-over" Denied FailedPrecondition 77 "The key signed for as long as cryptoperiod allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
+    SignatureLimit "signature-limit" Denied FailedPrecondition 77 "The key made as many signatures as max_signatures allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
     NotNew "not-new-repository" Denied FailedPrecondition 77 "A guard or root of this name exists; leave out --new-repository.";
     AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard has released or seeded metadata; seeding happens once.";
     SeedUnverified "seed-unverified" Denied FailedPrecondition 77 "The published metadata does not verify under the trusted root. Publish the root here first.";

@@ -5,29 +5,36 @@
 
 mod audit;
 mod audited;
+mod destroy;
 mod explain;
 mod generate;
+mod key_use;
 mod keys;
 mod locks;
 mod metrics;
 mod recover;
 mod released;
 mod reload;
+mod retire;
 mod root;
 mod rotate;
+mod rotation;
 mod seed;
 mod sign;
 mod start;
 mod status;
 mod whoami;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
 pub use audit::{Consistency, Inclusion, Leaves};
+pub use destroy::KeyChange;
 pub use explain::Explanation;
 pub use generate::KeyOrder;
+pub use key_use::KeyUse;
 pub use keys::key_forms;
 pub use metrics::{BUCKETS, Metrics, Stage};
 pub use recover::NewEpoch;
@@ -36,7 +43,7 @@ pub use reload::{ConfigurationStatus, Prepare, Prepared, Reloaded};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
-pub use sign::{KeySigned, SignItem, Signed};
+pub use sign::{DelegationMet, KeySigned, SignItem, Signed};
 pub use start::StartError;
 pub use status::{GuardStatus, KeystoreStatus, Latch, Status};
 pub use whoami::Identity;
@@ -110,6 +117,8 @@ pub struct Engine {
     unlisted: Mutex<BTreeSet<KeystoreName>>,
     /// Keystores that showed an offline key after the start, and why they are latched.
     latched: Mutex<BTreeMap<KeystoreName, String>>,
+    /// Keys that are to be destroyed, and when to look at each.
+    destructions: Mutex<BTreeMap<KeyId, Instant>>,
     started: Instant,
     /// How the configuration is read anew; held while that happens.
     reloading: tokio::sync::Mutex<Option<Prepare>>,

@@ -15,3 +15,5 @@ mod floods;
 mod ledger_faults;
 mod reload;
 mod roots;
+mod rotation;
+mod rotation_kills;

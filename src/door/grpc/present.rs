@@ -2,14 +2,24 @@
 
 use crate::domain::grant::Grant;
 use crate::domain::key::KeyRecord;
+use crate::domain::law::rotation::Checklist;
 use crate::domain::public_key::PublicKey;
 use crate::domain::root::{Roots, VerifiedRoot};
+use crate::domain::thresholds::Thresholds;
 use crate::domain::time::Instant;
-use crate::engine::{ConfigurationStatus, Explanation, KeySigned, Released, Signed, Status, key_forms};
+use crate::engine::{
+    ConfigurationStatus, DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, key_forms,
+};
 use crate::wire::v1;
 
 pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
-    let Signed { signatures, refusals, trusted_threshold_met, staged_threshold_met, version, digest } = signed;
+    let Signed { signatures, refusals, trusted_threshold_met, staged_threshold_met, delegations, version, digest } =
+        signed;
+    let delegation = |one: DelegationMet| v1::DelegationThreshold {
+        delegator: one.delegator.to_string(),
+        threshold: one.threshold,
+        met: one.met,
+    };
     v1::SignResponse {
         signatures: signatures.into_iter().map(key_signature).collect(),
         refusals: refusals
@@ -18,6 +28,7 @@ pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
             .collect(),
         trusted_threshold_met,
         staged_threshold_met,
+        delegations: delegations.into_iter().map(delegation).collect(),
         version: version.get(),
         digest: digest.to_string(),
         request_id: request_id.to_owned(),
@@ -108,6 +119,49 @@ pub(super) fn key(record: &KeyRecord) -> v1::Key {
             crate::domain::key::ContentKind::Tuf => "tuf".to_owned(),
         },
         created: record.created.to_string(),
+        activated: text(record.history.activated),
+        retired: text(record.history.retired),
+        destroy_due: text(record.history.destruction.map(|destruction| destruction.due)),
+        destroyed: text(record.history.destroyed),
+    }
+}
+
+/// A time, or nothing for none.
+fn text(at: Option<Instant>) -> String {
+    at.map(|at| at.to_string()).unwrap_or_default()
+}
+
+pub(super) fn rotation(checklist: Checklist, repository: String) -> v1::GetRotationResponse {
+    let Checklist { phase, lines, notes } = checklist;
+    v1::GetRotationResponse {
+        repository,
+        phase: phase.name().to_owned(),
+        steps: lines
+            .into_iter()
+            .map(|line| v1::RotationStep {
+                name: line.step.name().to_owned(),
+                state: line.state.name().to_owned(),
+                seen_here: line.step.is_seen_here(),
+                detail: line.detail,
+                command: line.command,
+            })
+            .collect(),
+        notes,
+    }
+}
+
+fn key_use(key: &KeyUse) -> v1::KeyUse {
+    let bounds = |bounds: Thresholds| v1::Thresholds { warn: bounds.warn, stage: bounds.stage, refuse: bounds.refuse };
+    v1::KeyUse {
+        key: key.key.to_string(),
+        repository: key.repository.to_string(),
+        role: key.role.to_string(),
+        age_seconds: key.age,
+        cryptoperiod: Some(bounds(key.cryptoperiod)),
+        age_level: key.age_level().name().to_owned(),
+        signatures: key.signatures,
+        max_signatures: Some(bounds(key.max_signatures)),
+        signatures_level: key.signatures_level().name().to_owned(),
     }
 }
 
@@ -147,7 +201,8 @@ pub(super) fn grant(grant: &Grant) -> v1::GrantSummary {
 }
 
 pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::StatusResponse {
-    let Status { dev, ledger_id, latches, keystores, guards, tree_size, warnings, started, configuration } = status;
+    let Status { dev, ledger_id, latches, keystores, guards, key_uses, tree_size, warnings, started, configuration } =
+        status;
     v1::StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dev,
@@ -181,6 +236,7 @@ pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::St
                 rate_per_hour: guard.rate_per_hour.unwrap_or(0),
             })
             .collect(),
+        key_uses: key_uses.iter().map(key_use).collect(),
         tree_size,
         verifier_key: verifier_key.to_owned(),
         warnings,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::{Prepared, Results, predecessor_failed, set};
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
-use crate::domain::law::sign::{self as law, Decision, Keys, Situation};
+use crate::domain::law::sign::{self as law, Decision, Delegators, Keys, Situation};
 use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::RepositoryPolicy;
 use crate::domain::public_key::KeyId;
+use crate::domain::root::RoleKeys;
 use crate::engine::{Call, Engine, Rules};
 use crate::ledger::{Expect, View};
 
@@ -24,6 +25,8 @@ pub(super) struct Allowed {
     pub(super) expects: Vec<Expect>,
     /// Earlier items of this attempt that it builds on, by index.
     pub(super) builds_on: BTreeSet<usize>,
+    /// For a delegated role: who lists its keys, and with which threshold.
+    pub(super) delegators: Vec<(Role, RoleKeys)>,
 }
 
 /// An item that the law denied while earlier items of this attempt counted as released. The denial stands once they are.
@@ -94,14 +97,14 @@ impl Engine {
             let earlier: BTreeSet<usize> = read.iter().filter_map(of_batch).map(|(_, index)| *index).collect();
             let decided = rules
                 .policy(&item.repository)
-                .and_then(|policy| situation(item, policy, &view, &guards, now, &caller))
-                .and_then(|situation| law::decide(&situation));
+                .and_then(|policy| Ok((policy, law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?)));
             match decided {
-                Ok(decision) => {
-                    let expects = expectations(item, &decision, &view, &guards, &read);
+                Ok((policy, decision)) => {
+                    let expects = expectations(item, policy, &decision, &view, &guards, &read);
+                    let delegators = delegators(item, &guards);
                     let view = Arc::clone(&view);
-                    let item_allowed = Allowed { index, decision, view, expects, builds_on: earlier };
-                    if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
+                    let item_allowed = Allowed { index, decision, view, expects, builds_on: earlier, delegators };
+                    if let Some(guard) = item_allowed.decision.tentative() {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
                     allowed.push(item_allowed);
@@ -136,6 +139,7 @@ pub(in crate::engine) fn situation<'a>(
         guards,
         roots: &view.roots,
         attached_snapshot: item.attached.as_ref(),
+        may_delegate: item.may_delegate,
         now,
         caller,
     })
@@ -157,7 +161,20 @@ fn roles_read(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> BTreeSet<Role>
     if head.is_some_and(|head| head.version == item.statement.version() && head.digest != item.statement.digest()) {
         roles.extend(law::lister(&item.role));
     }
+    if let Role::Delegated(_) = item.role {
+        roles.insert(Role::Targets);
+        roles.extend(law::delegators_read(guards).cloned());
+    }
     roles
+}
+
+/// Who lists the keys of a delegated role, as far as their heads are held here.
+fn delegators(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> Vec<(Role, RoleKeys)> {
+    if !matches!(item.role, Role::Delegated(_)) {
+        return Vec::new();
+    }
+    let owned = |(role, signers): (&Role, &RoleKeys)| (role.clone(), signers.clone());
+    Delegators::of(guards, &item.role).listing.into_iter().map(owned).collect()
 }
 
 /// Denials that rest on earlier items: those were released, are decided again, or failed.
@@ -176,23 +193,28 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 /// What must still be so at the commit.
 fn expectations(
     item: &Prepared,
+    policy: &RepositoryPolicy,
     decision: &Decision,
     view: &View,
     guards: &BTreeMap<Role, Guard>,
     read: &BTreeSet<Role>,
 ) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for role in read {
+    let mut roles = read.clone();
+    let counts = policy.roles.get(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
+    for (id, _) in &decision.judgement().keys {
+        if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
+            expects.push(Expect::Key(*id, record.revision));
+            // What a key signed for its other role counts, too.
+            roles.extend(record.roles.iter().filter(|_| counts).cloned());
+        }
+    }
+    for role in &roles {
         // That there was no guard was read as well.
         expects.push(match guards.get(role) {
             Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
             None => Expect::Guard(law::first_epoch(&item.repository, role), 0),
         });
-    }
-    for (id, _) in &decision.judgement().keys {
-        if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
-            expects.push(Expect::Key(*id, record.revision));
-        }
     }
     expects
 }

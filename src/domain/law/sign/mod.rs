@@ -2,14 +2,18 @@
 
 mod advance;
 mod content;
+mod delegations;
 mod keys;
+mod limits;
 mod supersede;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use advance::{check_advance, lowest_needed};
 use content::check_content;
+pub use delegations::{Delegators, delegators_read};
 use keys::{cosigns_only, weigh_keys};
+pub use limits::signatures_made;
 use supersede::check_supersede;
 pub use supersede::lister;
 
@@ -20,7 +24,7 @@ use crate::domain::outcome::{Denial, Reason};
 use crate::domain::permit::{Online, Permit};
 use crate::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
 use crate::domain::public_key::KeyId;
-use crate::domain::root::Roots;
+use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::signature::Signature;
 use crate::domain::statement::Statement;
 use crate::domain::time::Instant;
@@ -44,6 +48,8 @@ pub struct Situation<'a> {
     pub roots: &'a Roots,
     /// The signed snapshot that came along with a timestamp.
     pub attached_snapshot: Option<&'a AttachedSnapshot>,
+    /// Whether the caller may change delegations, besides signing.
+    pub may_delegate: bool,
     /// The time of the decision.
     pub now: Instant,
     /// Who asks, as leaves name them.
@@ -185,8 +191,23 @@ impl Decision {
         withheld.into_keys().map(|key| (key, cosigns_only())).collect()
     }
 
+    /// The guard as it will be if every permitted key signs, without the signatures: what later items of a batch are held
+    /// against. `None` when nothing changes.
+    pub fn tentative(&self) -> Option<Guard> {
+        let makes = |(key, step): &(KeyId, Result<Step, Denial>)| {
+            matches!(step, Ok(step) if step.makes_a_signature()).then_some(*key)
+        };
+        let keys: Vec<KeyId> = self.judgement.keys.iter().filter_map(makes).collect();
+        Some(self.next_guard(BTreeMap::new())?.counted(&keys))
+    }
+
     /// The guard after these signatures are released; `None` when nothing changes.
     pub fn released(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
+        let keys: Vec<KeyId> = signatures.keys().copied().collect();
+        Some(self.next_guard(signatures)?.counted(&keys))
+    }
+
+    fn next_guard(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
         match &self.next {
             NextGuard::Advance { statement, policy, floor, now, caller } => Some(self.guard.advanced(
                 statement,
@@ -253,21 +274,19 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
         return Err(Denial::new(Reason::Unseeded, format!("nothing is known of what {role} of {repository} released")));
     };
     let relation = guard.relate(statement, limits.max_supersedes)?;
+    delegations::check_change(situation, Some(guard))?;
     match relation {
         Relation::Above { head_version } => check_advance(situation, limits, guard, head_version)?,
         Relation::Supersedes => check_supersede(situation, limits, guard)?,
         Relation::Same => {}
     }
-    let keys = weigh_keys(situation, guard, relation)?;
+    let keys = weigh_keys(situation, limits, guard, relation)?;
     Ok((guard, Judgement { keys, head_version: guard.floor() }, relation))
 }
 
 /// Whether the signatures of a head meet a role's threshold in a root.
-pub fn meets_threshold(root: &crate::domain::root::VerifiedRoot, role: &Role, signed: &BTreeSet<KeyId>) -> bool {
-    root.roles.get(role).is_some_and(|keys| {
-        let count = keys.keys.keys().filter(|key| signed.contains(key)).count();
-        u64::try_from(count).is_ok_and(|count| count >= keys.threshold)
-    })
+pub fn meets_threshold(root: &VerifiedRoot, role: &Role, signed: &BTreeSet<KeyId>) -> bool {
+    root.roles.get(role).is_some_and(|signers| signers.is_met_by(signed))
 }
 
 /// The name of a role's guard in its first epoch. Later epochs come with recovery.
