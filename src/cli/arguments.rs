@@ -94,6 +94,9 @@ pub(super) enum Noun {
     /// Show the daemon's health: latches, keystores, guards, warnings; exits 69 while it is latched
     #[command(after_help = "Examples:\n  sealward status\n  sealward --json status | jq '.guards[].seconds_to_expiry'")]
     Status,
+    /// Let the daemon read its configuration anew: all of it, or nothing; exits 78 when it is refused
+    #[command(after_help = "Examples:\n  sealward reload\n  sealward --json reload | jq -r '.problems[]'")]
+    Reload,
     /// Write the manual pages
     #[command(hide = true, after_help = "Examples:\n  sealward man /usr/local/share/man/man1")]
     Man(man::Man),

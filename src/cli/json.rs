@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client::messages::{
-    GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, Pending, PublicKey, Refusal, RootRole,
-    RootState, RootSummary, Thresholds, TufKeyForm,
+    Configuration, GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, Pending, PublicKey,
+    Refusal, RootRole, RootState, RootSummary, Thresholds, TufKeyForm,
 };
 
 pub(super) fn key(key: &Key) -> Value {
@@ -52,6 +52,11 @@ pub(super) fn public_key(public_key: &PublicKey) -> Value {
         "tuf_key_id": tuf_key_id,
         "tuf_key_forms": forms,
     })
+}
+
+pub(super) fn configuration(configuration: &Configuration) -> Value {
+    let Configuration { sha256, since, refused, problems } = configuration;
+    json!({ "sha256": sha256, "since": since, "refused": refused, "problems": problems })
 }
 
 pub(super) fn refusal(refusal: &Refusal) -> Value {

@@ -17,6 +17,7 @@ mod key;
 mod key_end;
 mod man;
 mod output;
+mod reload;
 mod root;
 mod rotation;
 mod session;
@@ -73,6 +74,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Audit(verb) => verb.run(&session, output).await,
             Noun::Whoami => whoami::run(&session, output).await,
             Noun::Status => status::run(&session, output).await,
+            Noun::Reload => reload::run(&session, output).await,
             Noun::Man(pages) => pages.run(output),
         }
     })

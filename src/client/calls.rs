@@ -168,6 +168,8 @@ calls! {
     admin_service_client::AdminServiceClient who_am_i(WhoAmIRequest) -> WhoAmIResponse, Harmless;
     /// Health, latches, keystores, guards.
     admin_service_client::AdminServiceClient status(StatusRequest) -> StatusResponse, Harmless;
+    /// Reads the configuration anew. A repetition reads it once more.
+    admin_service_client::AdminServiceClient reload(ReloadRequest) -> ReloadResponse, Harmless;
 }
 
 #[cfg(test)]

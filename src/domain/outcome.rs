@@ -177,6 +177,7 @@ reasons! {
     BadTokenSignature "bad-token-signature" Failed Internal 70 "The keystore returned a signature that does not verify. Nothing was released. Check the device.";
     ShuttingDown "shutting-down" Failed Unavailable 75 "The daemon is stopping. Try again.";
     OverQuota "over-quota" Failed ResourceExhausted 75 "Too many requests at once. Try again after a pause.";
+    ConfigurationRefused "configuration-refused" Failed FailedPrecondition 78 "The new configuration is wrong, and the one in force stays. Correct what is listed, and reload again; `sealwardd config check` reads a file without a daemon.";
     LedgerIntegrity "ledger-integrity" Failed DataLoss 65 "The ledger does not pass its integrity check. Stop the daemon and restore or recover it.";
     Internal "internal" Failed Internal 70 "This is a defect in sealward. Please report it with the request id.";
 }

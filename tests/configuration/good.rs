@@ -73,7 +73,7 @@ version = 1
 ledger.directory = "/var/ledger"
 log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_factor = 12 } }
 log = { format = "json", level = "trace" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3 }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s" }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -153,6 +153,8 @@ max_pending = 7
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
+    assert_eq!((limits.connections_per_caller, limits.requests_per_caller), (4, 5));
+    assert_eq!((limits.bytes_in_flight, limits.answer_patience), (400_000_000, Duration::from_secs(6)));
     assert_eq!(configuration.observe, Some(ObserveSettings::Loopback("[::1]:9464".parse().unwrap())));
     let kinds: Vec<_> = configuration.listeners.iter().map(|listener| &listener.kind).collect();
     let group = Some(SocketGroup::Name("wheel".into()));

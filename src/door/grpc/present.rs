@@ -8,7 +8,9 @@ use crate::domain::public_key::PublicKey;
 use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::thresholds::Thresholds;
 use crate::domain::time::Instant;
-use crate::engine::{DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, Waiting, key_forms};
+use crate::engine::{
+    ConfigurationStatus, DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, Waiting, key_forms,
+};
 use crate::wire::v1;
 
 pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
@@ -234,7 +236,8 @@ pub(super) fn grant(grant: &Grant) -> v1::GrantSummary {
 }
 
 pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::StatusResponse {
-    let Status { dev, ledger_id, latches, keystores, guards, key_uses, tree_size, warnings, started } = status;
+    let Status { dev, ledger_id, latches, keystores, guards, key_uses, tree_size, warnings, started, configuration } =
+        status;
     v1::StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dev,
@@ -273,5 +276,12 @@ pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::St
         verifier_key: verifier_key.to_owned(),
         warnings,
         started: started.to_string(),
+        configuration: configuration.map(in_force),
     }
+}
+
+fn in_force(status: ConfigurationStatus) -> v1::Configuration {
+    let ConfigurationStatus { digest, since, refused } = status;
+    let (refused, problems) = refused.map_or_else(Default::default, |(at, problems)| (at.to_string(), problems));
+    v1::Configuration { sha256: digest.to_string(), since: since.to_string(), refused, problems }
 }
