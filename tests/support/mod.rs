@@ -13,6 +13,7 @@ use sealward::client::messages::{GenerateKeyRequest, Key, SignRequest, SignRespo
 use sealward::client::{Client, ClientError, Server, TlsFiles};
 
 pub mod faults;
+pub mod issuer;
 pub mod pki;
 mod raw;
 pub mod roots;
