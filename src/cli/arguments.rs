@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{audit, guard, key, man, root, sign, sign_batch, verify};
+use super::{audit, config, guard, key, man, root, sign, sign_batch, verify};
 use crate::client::Server;
 
 /// Sign TUF metadata through a sealward daemon, and look after its keys, roots, guards and audit log.
@@ -87,6 +87,9 @@ pub(super) enum Noun {
     /// Seed and show guards
     #[command(subcommand, after_help = guard::EXAMPLES)]
     Guard(guard::Guard),
+    /// Read a configuration file: who may do what, without a daemon
+    #[command(subcommand, after_help = config::EXAMPLES)]
+    Config(config::Config),
     /// Read the audit log
     #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(audit::Audit),

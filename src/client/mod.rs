@@ -17,6 +17,7 @@ pub mod exit;
 mod printable;
 mod retry;
 mod server;
+mod sign_stream;
 mod tls;
 mod token;
 
@@ -28,6 +29,7 @@ pub use calls::{BATCH_LIMIT, Client, DEFAULT_TIMEOUT};
 pub use error::ClientError;
 pub use printable::printable;
 pub use server::{DEFAULT_SERVER, InvalidServer, SERVER_VARIABLE, Server};
+pub use sign_stream::SignStream;
 pub use tls::TlsFiles;
 pub use token::{ID_TOKEN_VARIABLE, PROJECTED_TOKEN, TOKEN_FILE_VARIABLE, TokenSource};
 

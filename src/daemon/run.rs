@@ -56,6 +56,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
     notify(&[sd_notify::NotifyState::Stopping]);
     // Nobody listens any more when this fails.
     let _ = stop.send(true);
+    in_flight.stop();
     let all_closed = async { while tasks.join_next().await.is_some() {} };
     let answered = tokio::select! {
         () = all_closed => true,
