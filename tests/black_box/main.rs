@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod ci;
 mod doors;
 mod examples;
 mod first_light;
