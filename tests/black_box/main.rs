@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod administrator;
 mod bad_input;
 mod doors;
 mod examples;
