@@ -13,6 +13,7 @@ mod observe;
 mod open;
 mod run;
 mod telemetry;
+mod tokens;
 
 use std::process::ExitCode;
 

@@ -92,7 +92,8 @@ macro_rules! reasons {
 
 reasons! {
     // Who asks.
-    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, or with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name.";
+    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name, or with an OIDC token that a configured issuer made for this daemon's audience.";
+    IssuerUnavailable "issuer-unavailable" Failed Unavailable 75 "The keys of the token's issuer could not be fetched, so that nobody knows whether the token is good. Try again; `sealward status` over the unix socket says why.";
     NoGrant "no-grant" Denied PermissionDenied 77 "Check the spelling of repository and role; `sealward whoami` lists what you may do. Otherwise ask an administrator for a grant of this verb, role and repository.";
     // What is asked for.
     Malformed "malformed" Denied InvalidArgument 77 "Correct the request; the detail names the field.";

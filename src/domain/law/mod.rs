@@ -3,5 +3,6 @@
 pub mod ceremony;
 pub mod challenge;
 pub mod keys;
+pub mod recover;
 pub mod roots;
 pub mod sign;

@@ -19,6 +19,7 @@ use crate::domain::signature::Encoding;
 
 pub(super) use decide::situation;
 pub(super) use prepare::{Prepared, prepare};
+pub(super) use release::root_key_id;
 
 /// How often a decision is made again when what it rests on changed meanwhile.
 const ATTEMPTS: usize = 5;

@@ -290,7 +290,12 @@ fn tuf_key_id(item: &Prepared, roots: &Roots, record: &KeyRecord) -> String {
     if let Some(id) = &item.tuf_key_id {
         return id.clone();
     }
-    match roots.key_id_for(&item.role, &record.id()) {
+    root_key_id(roots, &item.role, record)
+}
+
+/// The key id under which the trusted root, else the staged one, lists the key; else the one that securesystemslib computes.
+pub(in crate::engine) fn root_key_id(roots: &Roots, role: &Role, record: &KeyRecord) -> String {
+    match roots.key_id_for(role, &record.id()) {
         Some(id) => id.to_owned(),
         None => tuf::key_id::default_form(&record.public_key).key_id,
     }
