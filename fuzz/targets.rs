@@ -30,12 +30,13 @@ use values::{CALLER, Model};
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target.
-pub const ALL: [Target; 6] = [
+pub const ALL: [Target; 7] = [
     ("canonical_json", canonical_json),
     ("configuration", configuration),
     ("leaf", leaf),
     ("names", names),
     ("published_file", published_file),
+    ("token", token),
     ("wire_to_law", wire_to_law),
 ];
 
@@ -201,6 +202,17 @@ pub fn leaf(bytes: &[u8]) -> bool {
     let key = note::VerifierKey::new("example.com/log", [7; 32]).expect("a good name");
     assert!(checkpoint::open(text, &key).is_err(), "nobody has the key of this log");
     false
+}
+
+/// A bearer's token, read before anything in it is believed. What reads has three parts and nothing around them.
+pub fn token(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let read = sealward::oidc::read(text);
+    if read.is_ok() {
+        assert!(text.is_ascii() && text.split('.').count() == 3 && text.len() <= 16 << 10, "{text:?}");
+        assert!(!text.contains(|c: char| c.is_ascii_whitespace() || matches!(c, '=' | '+' | '/')), "{text:?}");
+    }
+    read.is_ok()
 }
 
 /// Names are ASCII and come back as they were; patterns match themselves.

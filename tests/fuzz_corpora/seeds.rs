@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use prost::Message as _;
 use sealward::audit::leaf;
 use sealward::audit::note::VerifierKey;
@@ -19,7 +20,7 @@ use crate::targets::values::{NOW, key_id, public_key, snapshot, targets, timesta
 type Seed = (&'static str, String, Vec<u8>);
 
 pub(crate) fn all() -> Vec<Seed> {
-    [canonical_json(), configuration(), leaves(), names(), published_files(), requests()].concat()
+    [canonical_json(), configuration(), leaves(), names(), published_files(), requests(), tokens()].concat()
 }
 
 fn named(target: &'static str, seeds: &[(&str, &str)]) -> Vec<Seed> {
@@ -199,4 +200,27 @@ fn requests() -> Vec<Seed> {
     .into_iter()
     .chain(named("wire_to_law", &[("bare-payload", &timestamp(3, 1)), ("nothing", "")]))
     .collect()
+}
+
+fn tokens() -> Vec<Seed> {
+    let token = |header: &str, payload: &str, signature: &[u8]| {
+        let part = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
+        format!("{}.{}.{}", part(header.as_bytes()), part(payload.as_bytes()), part(signature))
+    };
+    let header = r#"{"alg":"RS256","kid":"k1","typ":"JWT"}"#;
+    let payload = r#"{"aud":["sealward"],"exp":1900000000,"iat":1899999000,"iss":"https://ci.example","sub":"repo:a/b:ref:refs/heads/main"}"#;
+    named(
+        "token",
+        &[
+            ("good-shape", &token(header, payload, &[7; 64])),
+            ("none", &token(r#"{"alg":"none","kid":""}"#, payload, &[])),
+            ("crit", &token(r#"{"alg":"ES256","b64":false,"crit":["b64"],"kid":"k"}"#, payload, &[7; 64])),
+            ("twice", &token(r#"{"alg":"ES256","alg":"none","kid":"k"}"#, payload, &[7; 64])),
+            ("deep", &token(header, &"[".repeat(200), &[7; 64])),
+            ("float", &token(header, r#"{"exp":1.9e9,"sub":"\ud800"}"#, &[7; 64])),
+            ("padded", &format!("{}==", token(header, payload, &[7; 64]))),
+            ("four-parts", &format!("{}.AA", token(header, payload, &[7; 64]))),
+            ("dots", ".."),
+        ],
+    )
 }
