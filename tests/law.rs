@@ -11,6 +11,8 @@ mod values;
 
 #[path = "law/content.rs"]
 mod content;
+#[path = "law/delegations.rs"]
+mod delegations;
 #[path = "law/keys.rs"]
 mod keys;
 #[path = "law/listing.rs"]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::delegation::Delegations;
 use super::name::{RepositoryName, Role, Sha256Digest, Version};
 use super::outcome::{Denial, Reason};
 use super::policy::ReleaseRate;
@@ -44,6 +45,9 @@ pub struct Head {
     pub expires: Instant,
     /// What it lists.
     pub listing: Listing,
+    /// What it delegates: whose keys sign for which role. Only of targets and delegated roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegations: Option<Delegations>,
     /// The signatures released over it, by key. Empty for a head that came from seeding.
     pub signatures: BTreeMap<KeyId, Signature>,
     /// When it was released or seeded here.
@@ -153,6 +157,7 @@ impl Guard {
             digest: statement.digest(),
             expires: statement.expires(),
             listing: statement.listing().clone(),
+            delegations: statement.delegations().cloned(),
             signatures: BTreeMap::new(),
             released: now,
             by,
@@ -317,6 +322,7 @@ impl Guard {
                 digest: statement.digest(),
                 expires: statement.expires(),
                 listing: statement.listing().clone(),
+                delegations: statement.delegations().cloned(),
                 signatures,
                 released: now,
                 by,

@@ -111,6 +111,7 @@ reasons! {
     ExpiryFormat "expiry-format" Denied InvalidArgument 77 "Write expires as YYYY-MM-DDTHH:MM:SSZ, without a fraction or an offset: python-tuf cannot read those.";
     Expired "expired" Denied InvalidArgument 77 "Set expires in the future; check this machine's clock.";
     ExpiryTooFar "expiry-too-far" Denied PermissionDenied 77 "Set an earlier expires, or raise max_expiry of the role.";
+    NoDelegateGrant "no-delegate-grant" Denied PermissionDenied 77 "These delegations differ from those of the newest released metadata: besides `sign`, changing them takes a grant of the verb `delegate`. Keep them as they are, or ask somebody who has it.";
     // What was released before.
     Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, also when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
     Rollback "rollback" Denied FailedPrecondition 77 "A higher version was released. Take the released version and add one.";

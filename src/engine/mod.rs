@@ -34,7 +34,7 @@ pub use released::{Released, ReleasedQuery};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
-pub use sign::{KeySigned, SignItem, Signed};
+pub use sign::{DelegationMet, KeySigned, SignItem, Signed};
 pub use start::StartError;
 pub use status::{GuardStatus, KeystoreStatus, Latch, Status};
 pub use whoami::Identity;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::audited::Scope;
-use super::sign::root_key_id;
+use super::sign::listed_key_id;
 use super::{Call, Engine, KeySigned, parse};
 use crate::domain::grant::Verb;
 use crate::domain::guard::{GuardName, KEPT_PAYLOAD_BYTES, Step};
-use crate::domain::law::sign::meets_threshold;
+use crate::domain::law::sign::{Delegators, meets_threshold};
 use crate::domain::name::{RepositoryName, Role, Sha256Digest, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::KeyId;
@@ -103,11 +103,12 @@ fn compose(kept: Kept, view: &View, version: u64) -> Result<Released, Denial> {
         let large = format!("{role} {} has more than {KEPT_PAYLOAD_BYTES} bytes, and was not kept", head.version);
         return refused(large);
     };
+    let delegators = Delegators::of(&view.guards, role);
     let signed = |(id, signature): (&KeyId, &crate::domain::signature::Signature)| {
         let record = view.keys.iter().find(|record| record.id() == *id)?;
         Some(KeySigned {
             key: *id,
-            tuf_key_id: root_key_id(&view.roots, role, record),
+            tuf_key_id: listed_key_id(&view.roots, || delegators.key_id_for(id), role, record),
             signature: signature.encode(Encoding::Der),
             step: Step::Replay,
             scheme: record.public_key.algorithm().tuf_scheme(),

@@ -25,8 +25,7 @@ fn new_repository(model: &Model) -> Result<Vec<Guard>, Denial> {
     let (repository, roles) = (repository(), RoleSet::new([Role::Timestamp].into()).unwrap());
     let request =
         KeyRequest { repository: &repository, roles: &roles, keystore: None, algorithm: None, new_repository: true };
-    let has_guards = !model.guards.is_empty();
-    let known = Known { policy: &model.policy, keys: &model.keys, has_guards, roots: &model.roots };
+    let known = Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, roots: &model.roots };
     plan_key(&request, known).map(|plan| plan.guards)
 }
 

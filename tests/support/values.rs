@@ -159,6 +159,7 @@ pub struct Model {
     pub guards: BTreeMap<Role, Guard>,
     pub roots: Roots,
     pub attached: Option<AttachedSnapshot>,
+    pub may_delegate: bool,
     pub now: Instant,
 }
 
@@ -176,6 +177,7 @@ impl Model {
             guards: [Role::Timestamp, Role::Snapshot, Role::Targets].map(guard).into(),
             roots: Roots::unrooted(repository()),
             attached: None,
+            may_delegate: true,
             now: NOW,
         }
     }
@@ -217,6 +219,7 @@ impl Model {
             guards: &self.guards,
             roots: &self.roots,
             attached_snapshot: self.attached.as_ref(),
+            may_delegate: self.may_delegate,
             now: self.now,
             caller: CALLER,
         })

@@ -5,11 +5,17 @@ use crate::domain::key::KeyRecord;
 use crate::domain::public_key::PublicKey;
 use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::time::Instant;
-use crate::engine::{Explanation, KeySigned, Released, Signed, Status, key_forms};
+use crate::engine::{DelegationMet, Explanation, KeySigned, Released, Signed, Status, key_forms};
 use crate::wire::v1;
 
 pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
-    let Signed { signatures, refusals, trusted_threshold_met, staged_threshold_met, version, digest } = signed;
+    let Signed { signatures, refusals, trusted_threshold_met, staged_threshold_met, delegations, version, digest } =
+        signed;
+    let delegation = |one: DelegationMet| v1::DelegationThreshold {
+        delegator: one.delegator.to_string(),
+        threshold: one.threshold,
+        met: one.met,
+    };
     v1::SignResponse {
         signatures: signatures.into_iter().map(key_signature).collect(),
         refusals: refusals
@@ -18,6 +24,7 @@ pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
             .collect(),
         trusted_threshold_met,
         staged_threshold_met,
+        delegations: delegations.into_iter().map(delegation).collect(),
         version: version.get(),
         digest: digest.to_string(),
         request_id: request_id.to_owned(),

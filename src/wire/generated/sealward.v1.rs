@@ -46,13 +46,28 @@ pub struct SignResponse {
     /// The request, as logs and leaves name it.
     #[prost(string, tag = "7")]
     pub request_id: ::prost::alloc::string::String,
+    /// For a delegated role: what each delegator demands whose newest metadata is held here.
+    #[prost(message, repeated, tag = "8")]
+    pub delegations: ::prost::alloc::vec::Vec<DelegationThreshold>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DelegationThreshold {
+    /// targets, or another delegated role.
+    #[prost(string, tag = "1")]
+    pub delegator: ::prost::alloc::string::String,
+    /// How many distinct keys must sign.
+    #[prost(uint64, tag = "2")]
+    pub threshold: u64,
+    /// Whether the signatures over this version meet it.
+    #[prost(bool, tag = "3")]
+    pub met: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeySignature {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    /// The TUF key id under which the root lists the key, or the one that the caller named.
+    /// The TUF key id under which the root or the delegator lists the key, or the one that the caller named.
     #[prost(string, tag = "2")]
     pub tuf_key_id: ::prost::alloc::string::String,
     /// The signature.
