@@ -12,7 +12,7 @@ use sealward::audit::{checkpoint, leaf, note};
 use sealward::config;
 use sealward::domain::caller::CallerPattern;
 use sealward::domain::guard::Step;
-use sealward::domain::law::sign::{Keys, Situation, decide, role_limits};
+use sealward::domain::law::sign::{Keys, role_limits};
 use sealward::domain::name::{KeystoreName, Pattern, RepositoryName, Role, Sha256Digest, Version};
 use sealward::domain::person::PersonName;
 use sealward::domain::policy::Policies;
@@ -24,7 +24,7 @@ use sealward::tuf::metadata::read_signed;
 use sealward::tuf::root::{RootFile, read_unsigned, verify_first, verify_same_version, verify_successor};
 use sealward::tuf::summary::differences;
 use sealward::wire::v1::SignRequest;
-use values::{CALLER, Model};
+use values::Model;
 
 /// A target: its name, which is also that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
@@ -115,21 +115,10 @@ fn is_permitted(request: &SignRequest) -> bool {
             None => return false,
         },
     };
-    let decision = {
-        let situation = Situation {
-            repository: &repository,
-            role: &role,
-            policy,
-            statement: &statement,
-            keys: key.as_ref().map_or(Keys::OfRole(&model.keys), Keys::One),
-            guards: &model.guards,
-            roots: &model.roots,
-            attached_snapshot: attached.as_ref(),
-            now: model.now,
-            caller: CALLER,
-        };
-        decide(&situation)
-    };
+    let Ok(text) = std::str::from_utf8(&request.payload) else { panic!("canonical JSON is UTF-8") };
+    model.attached = attached;
+    let keys = key.as_ref().map_or(Keys::OfRole(&model.keys), Keys::One);
+    let decision = model.decide_with(role.as_str(), text, keys);
     let Ok(decision) = decision else { return false };
     let head = model.guard(role.as_str()).head.clone().expect("version 1 was released");
     let steps: Vec<Step> =
@@ -151,9 +140,7 @@ fn is_permitted(request: &SignRequest) -> bool {
     assert!(head.listing.keys().all(|file| statement.listing().contains_key(file)), "an entry was dropped");
     // Once released, the same bytes are a replay, and nothing is signed anew.
     model.carry_out(decision);
-    let text = String::from_utf8(request.payload.to_vec()).expect("canonical JSON is UTF-8");
-    let again = model.decide(role.as_str(), &text).expect("what was released is released again");
-    let mut again = again;
+    let mut again = model.decide(role.as_str(), text).expect("what was released is released again");
     assert!(key.is_some() || again.take_permits().is_empty(), "a replay was signed anew");
     true
 }
