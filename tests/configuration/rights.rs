@@ -38,6 +38,9 @@ custody = "offline"
 name = "acme/app"
 [repository.role.timestamp]
 max_expiry = "1d"
+max_supersedes = 2
+cryptoperiod = { warn = "60d", refuse = "90d" }
+max_signatures = { refuse = 1000 }
 keystore = "files"
 [repository.role.targets]
 custody = "online"
@@ -267,6 +270,9 @@ fn the_table_is_one_object_with_json_and_one_repository_when_asked() {
     let about: Vec<_> =
         alice[0]["rights"].as_array().unwrap().iter().map(|row| row["repository"].as_str().unwrap()).collect();
     assert!(!about.is_empty() && about.iter().all(|repository| *repository == "acme/lib"), "{about:?}");
+    let text = explain(&["--config", config, "--as", "person:alice", "--repository", "acme/app"]);
+    let wanted = "expiry 1d, step 10, 60/h burst 20, 2 supersedes per version, a key for 90d, 1000 signatures per key";
+    assert!(String::from_utf8_lossy(&text.stdout).contains(wanted), "{text:?}");
     let nobody = explain(&["--config", config, "--as", "unix:77"]);
     assert!(nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("gives this caller anything"));
     let unknown = explain(&["--config", config, "--as", "person:bob"]);
