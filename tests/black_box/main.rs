@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod administrator;
 mod approvals;
 mod bad_input;
 mod certificates;
