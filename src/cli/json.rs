@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client::messages::{
-    Configuration, GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, PublicKey, Refusal,
-    RootRole, RootState, RootSummary, Thresholds, TufKeyForm,
+    Configuration, GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, Pending, PublicKey,
+    Refusal, RootRole, RootState, RootSummary, Thresholds, TufKeyForm,
 };
 
 pub(super) fn key(key: &Key) -> Value {
@@ -60,8 +60,48 @@ pub(super) fn configuration(configuration: &Configuration) -> Value {
 }
 
 pub(super) fn refusal(refusal: &Refusal) -> Value {
-    let Refusal { reason, outcome, detail, advice } = refusal;
-    json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice })
+    let Refusal { reason, outcome, detail, advice, approval } = refusal;
+    let approval = (!approval.is_empty()).then_some(approval);
+    json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice, "approval": approval })
+}
+
+pub(super) fn pending(pending: &Pending) -> Value {
+    let Pending {
+        id,
+        verb,
+        state,
+        cause,
+        repository,
+        role,
+        digest,
+        length,
+        version,
+        payload_expires,
+        keys,
+        requesters,
+        needed,
+        approvers,
+        asked,
+        expires,
+    } = pending;
+    json!({
+        "id": id,
+        "verb": verb,
+        "state": state,
+        "cause": cause,
+        "repository": repository,
+        "role": role,
+        "digest": digest,
+        "length": length,
+        "version": version,
+        "payload_expires": payload_expires,
+        "keys": keys,
+        "requesters": requesters,
+        "needed": needed,
+        "approvers": approvers,
+        "asked": asked,
+        "expires": expires,
+    })
 }
 
 pub(super) fn key_signature(signature: &KeySignature) -> Value {

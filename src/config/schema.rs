@@ -49,7 +49,7 @@ tables! {
     REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role"];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
-        "cryptoperiod", "max_signatures", "keystore", "algorithm",
+        "cryptoperiod", "max_signatures", "approvals", "approval_expiry", "max_pending", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
     CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];

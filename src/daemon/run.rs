@@ -117,7 +117,12 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
     let mut look = tokio::time::interval(HEALTH_EVERY);
     loop {
         tokio::select! {
-            _ = minute.tick() => engine.write_aggregates().await,
+            _ = minute.tick() => {
+                if let Err(error) = engine.sweep_pending().await {
+                    tracing::warn!(%error, "what waited for people too long was not swept; it is tried again");
+                }
+                engine.write_aggregates().await;
+            }
             _ = look.tick() => {
                 tokio::select! {
                     () = engine.list_late_keystores() => {}

@@ -3,6 +3,7 @@
 //! Every verb takes the caller first, and passes through one audited wrapper ([`audited`]) that nobody can forget: it
 //! writes the leaf of a refusal before the refusal leaves, and counts.
 
+mod approve;
 mod audit;
 mod audited;
 mod destroy;
@@ -12,6 +13,7 @@ mod key_use;
 mod keys;
 mod locks;
 mod metrics;
+mod pending;
 mod recover;
 mod released;
 mod reload;
@@ -30,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
+pub use approve::{PendingFile, Waiting};
 pub use audit::{Consistency, Inclusion, Leaves};
 pub use destroy::KeyChange;
 pub use explain::Explanation;
@@ -111,6 +114,8 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     explained: explain::Limiter,
     checkpointing: tokio::sync::Mutex<()>,
+    /// Held while something that waits for people is written down.
+    recording: tokio::sync::Mutex<()>,
     /// Every public key that a keystore was seen to hold.
     held: Mutex<BTreeSet<KeyId>>,
     /// Keystores that were not there when the daemon started, and have not listed their keys yet.

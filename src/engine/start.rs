@@ -89,6 +89,7 @@ impl Engine {
             metrics: Arc::default(),
             explained: super::explain::Limiter::default(),
             checkpointing: tokio::sync::Mutex::new(()),
+            recording: tokio::sync::Mutex::new(()),
             held: Mutex::new(held),
             unlisted: Mutex::new(unlisted),
             latched: Mutex::new(BTreeMap::new()),

@@ -140,7 +140,10 @@ algorithm = "ecdsa-p384"
 [repository.role.targets]
 custody = "offline"
 [repository.role."releases/stable"]
-custody = "online"
+custody = "attended"
+approvals = 2
+approval_expiry = "2h"
+max_pending = 7
 "#,
     );
     assert_eq!(configuration.log_key.path, Path::new("/var/key"));
@@ -199,12 +202,17 @@ custody = "online"
         release_rate: ReleaseRate { per_hour: 4, burst: 5 },
         cryptoperiod: Thresholds { warn: Some(70 * 86_400), stage: Some(80 * 86_400), refuse: Some(90 * 86_400) },
         max_signatures: Thresholds { refuse: Some(6), ..Thresholds::default() },
+        approvals: 1,
+        approval_expiry_seconds: 86_400,
+        max_pending: 16,
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),
     };
     assert_eq!(snapshot, &expected);
     assert_eq!(policy.roles[&Role::Targets].custody, Custody::Offline);
-    assert!(policy.roles.contains_key(&"releases/stable".parse().unwrap()));
+    let stable = &policy.roles[&"releases/stable".parse().unwrap()];
+    assert_eq!((stable.custody, stable.approvals), (Custody::Attended, 2));
+    assert_eq!((stable.approval_expiry_seconds, stable.max_pending), (7200, 7));
 }
 
 #[test]

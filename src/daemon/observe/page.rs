@@ -43,6 +43,7 @@ impl Collector for Page {
         self.keys(&mut encoder)?;
         self.keystores(&mut encoder)?;
         self.tokens(&mut encoder)?;
+        self.pending(&mut encoder)?;
         self.door(&mut encoder)?;
         self.ledger(&mut encoder)
     }
@@ -222,6 +223,18 @@ impl Page {
             }
         }
         Ok(())
+    }
+
+    fn pending(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // A ledger that does not read shows in the latch below.
+        let pending = self.0.ledger().pending().unwrap_or_default();
+        let pieces = i64::try_from(pending.len()).unwrap_or(i64::MAX);
+        let bytes = pending.iter().fold(0_u64, |bytes, one| bytes.saturating_add(one.length));
+        let metric = encoder.encode_descriptor("pending", "What waits for people", None, MetricType::Gauge)?;
+        ConstGauge::new(pieces).encode(metric)?;
+        let help = "Bytes of what waits for people";
+        let metric = encoder.encode_descriptor("pending_bytes", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX)).encode(metric)
     }
 
     fn ledger(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@ use super::admit::Authenticated;
 use crate::domain::outcome::{Denial, Reason};
 use crate::door::limits::Share;
 use crate::engine::Call;
-use crate::wire::status::to_status;
+use crate::wire::status::of_denial;
 
 impl Door {
     /// Runs one verb for one request. The verb goes on when the client hangs up: what was begun is finished and
@@ -25,7 +25,7 @@ impl Door {
         R: Send + 'static,
     {
         let id = request_id();
-        let refused = |denial: &Denial| to_status(denial.reason, &denial.detail, &id);
+        let refused = |denial: &Denial| of_denial(denial, &id);
         let Some(Authenticated(caller)) = request.extensions().get().cloned() else {
             return Err(refused(&Denial::new(Reason::Unauthenticated, "the connection carries no identity")));
         };

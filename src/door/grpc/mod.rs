@@ -2,6 +2,7 @@
 
 mod admin;
 mod admit;
+mod approvals;
 mod audit;
 mod body;
 mod call;
@@ -119,6 +120,10 @@ pub fn routes(engine: Arc<Engine>, limits: Arc<LimitsInForce>, in_flight: InFlig
     )
     .add_service(
         v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(MESSAGE_LIMIT_BYTES),
+    )
+    .add_service(
+        v1::approval_service_server::ApprovalServiceServer::new(door.clone())
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES),
     )
     .add_service(v1::admin_service_server::AdminServiceServer::new(door));
     let admit = axum::middleware::from_fn_with_state(engine, admit::admit);

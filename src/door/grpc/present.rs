@@ -1,5 +1,6 @@
 //! The engine's answers as messages.
 
+use crate::domain::approval::Subject;
 use crate::domain::grant::Grant;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::rotation::Checklist;
@@ -8,7 +9,7 @@ use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::thresholds::Thresholds;
 use crate::domain::time::Instant;
 use crate::engine::{
-    ConfigurationStatus, DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, key_forms,
+    ConfigurationStatus, DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, Waiting, key_forms,
 };
 use crate::wire::v1;
 
@@ -172,6 +173,40 @@ pub(super) fn root_state(roots: &Roots, keys: &[KeyRecord], now: Instant) -> v1:
         staged: roots.staged.as_ref().map(|root| root_summary(root, now)),
         keys: keys.iter().map(key).collect(),
     }
+}
+
+pub(super) fn pending(waiting: Waiting) -> v1::Pending {
+    let state = waiting.state();
+    let Waiting { pending, needed, approvers, void } = waiting;
+    let rejected = pending.rejection.as_ref().map(|rejection| rejection.code.name());
+    let mut answer = v1::Pending {
+        id: pending.id().to_string(),
+        verb: String::new(),
+        state: state.to_owned(),
+        cause: rejected.or(void).unwrap_or_default().to_owned(),
+        repository: pending.subject.repository().map(ToString::to_string).unwrap_or_default(),
+        role: pending.subject.role().map(ToString::to_string).unwrap_or_default(),
+        digest: pending.subject.digest().to_string(),
+        length: pending.length,
+        version: 0,
+        payload_expires: String::new(),
+        keys: Vec::new(),
+        requesters: pending.requesters.iter().map(ToString::to_string).collect(),
+        needed,
+        approvers: approvers.iter().map(ToString::to_string).collect(),
+        asked: pending.asked.to_string(),
+        expires: pending.expires.to_string(),
+    };
+    match pending.subject {
+        Subject::Act(act) => answer.verb = act.verb,
+        Subject::Signature(binding) => {
+            answer.verb = "sign".to_owned();
+            answer.version = binding.version.get();
+            answer.payload_expires = binding.expires.to_string();
+            answer.keys = binding.keys.iter().map(ToString::to_string).collect();
+        }
+    }
+    answer
 }
 
 fn root_summary(root: &VerifiedRoot, now: Instant) -> v1::RootSummary {
