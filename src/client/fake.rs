@@ -114,7 +114,7 @@ impl AdminService for Service {
     }
 
     async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {
-        self.next(&request).await.map(|_| ReloadResponse::default().into())
+        self.next(&request).await.map(|warnings| ReloadResponse { warnings, ..Default::default() }.into())
     }
 }
 

@@ -92,6 +92,7 @@ impl Engine {
         if decided == Due::No {
             return Ok(record.history.destruction.map(|destruction| destruction.due));
         }
+        let _keystores = self.keystores.read().await;
         let desk = self.desk(&record.keystore)?;
         if let Condition::NotReady { cause, since } = desk.keystore().probe() {
             let detail = format!("keystore {}: {cause}, since {since}", record.keystore);

@@ -73,6 +73,7 @@ impl Engine {
         request: &KeyRequest<'_>,
     ) -> Result<KeyRecord, Denial> {
         let plan = self.plan(rules, request)?;
+        let _keystores = self.keystores.read().await;
         let desk = self.desk(&plan.keystore)?;
         let description = desk.keystore().describe();
         if let Condition::NotReady { cause, since } = desk.keystore().probe() {

@@ -125,6 +125,9 @@ pub struct Engine {
     /// Keys that are to be destroyed, and when to look at each.
     destructions: Mutex<BTreeMap<KeyId, Instant>>,
     started: Instant,
+    /// Shared by whatever makes or destroys keys; alone, while keystores are exchanged: two that are open over one place
+    /// must not both change it.
+    keystores: tokio::sync::RwLock<()>,
     /// How the configuration is read anew; held while that happens.
     reloading: tokio::sync::Mutex<Option<Prepare>>,
     configuration: Mutex<Option<ConfigurationStatus>>,

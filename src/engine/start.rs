@@ -95,6 +95,7 @@ impl Engine {
             latched: Mutex::new(BTreeMap::new()),
             destructions,
             started,
+            keystores: tokio::sync::RwLock::default(),
             reloading: tokio::sync::Mutex::default(),
             configuration: Mutex::default(),
             besides: OnceLock::new(),
