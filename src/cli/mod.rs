@@ -13,9 +13,11 @@ mod guard;
 mod input;
 mod json;
 mod key;
+mod key_end;
 mod man;
 mod output;
 mod root;
+mod rotation;
 mod session;
 mod sign;
 mod sign_batch;
@@ -63,6 +65,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Verify(command) => command.run(output),
             Noun::Key(verb) => verb.run(&session, output).await,
             Noun::Root(verb) => verb.run(&session, output).await,
+            Noun::Rotation(verb) => verb.run(&session, output).await,
             Noun::Guard(verb) => verb.run(&session, output).await,
             Noun::Config(verb) => verb.run(output),
             Noun::Audit(verb) => verb.run(&session, output).await,

@@ -148,10 +148,20 @@ calls! {
     key_service_client::KeyServiceClient list_keys(ListKeysRequest) -> ListKeysResponse, Harmless;
     /// One key record.
     key_service_client::KeyServiceClient get_key(GetKeyRequest) -> GetKeyResponse, Harmless;
+    /// Retires a key; retiring it again changes nothing.
+    key_service_client::KeyServiceClient retire(RetireRequest) -> RetireResponse, Harmless;
+    /// Asks for a key's destruction; asking again changes nothing.
+    key_service_client::KeyServiceClient destroy(DestroyRequest) -> DestroyResponse, Harmless;
+    /// Takes a destruction back. Never repeated by itself: the second answer would be a denial.
+    key_service_client::KeyServiceClient cancel_destroy(CancelDestroyRequest) -> CancelDestroyResponse, Never;
     /// Stages a root; staging it again changes nothing.
     root_service_client::RootServiceClient stage_root(StageRootRequest) -> StageRootResponse, Harmless;
     /// Promotes a root; promoting it again changes nothing.
     root_service_client::RootServiceClient publish_root(PublishRootRequest) -> PublishRootResponse, Harmless;
+    /// Takes the staged root back; with none staged it changes nothing.
+    root_service_client::RootServiceClient withdraw_root(WithdrawRootRequest) -> WithdrawRootResponse, Harmless;
+    /// Where a rotation stands.
+    root_service_client::RootServiceClient get_rotation(GetRotationRequest) -> GetRotationResponse, Harmless;
     /// The trusted and the staged root.
     root_service_client::RootServiceClient get_root(GetRootRequest) -> GetRootResponse, Harmless;
     /// Begins a guard. Never repeated by itself: the second answer would be a denial.

@@ -43,12 +43,14 @@ tables! {
         "name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker",
         "sessions",
     ];
-    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role"];
+    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role"];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
-        "keystore", "algorithm",
+        "cryptoperiod", "max_signatures", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
+    CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];
+    MAX_SIGNATURES "max_signatures" ["warn", "stage", "refuse"];
     OIDC "[[oidc]]" [
         "name", "issuer", "audiences", "algorithms", "discovery", "jwks_url", "jwks_file", "ca", "clock_skew", "identity",
     ];

@@ -48,6 +48,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
         tasks.spawn(observe::serve(socket, Arc::clone(&engine), tokens, stopped.clone()));
     }
     let minutes = tokio::spawn(housekeeping(Arc::clone(&engine), health.clone(), stopped.clone()));
+    let destroying = tokio::spawn(destructions(Arc::clone(&engine), stopped.clone()));
     observe::update_health(&engine, &health).await;
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), dev, "serving");
@@ -66,6 +67,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
         tracing::warn!(requests = in_flight.count(), "requests were still in flight at the end");
     }
     drop(minutes.await);
+    drop(destroying.await);
     engine.write_aggregates().await;
     match engine.ledger().condition() {
         // The exit code tells, too: a service manager must not start this again by itself.
@@ -104,6 +106,18 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
                 observe::update_health(&engine, &health).await;
                 notify(&[sd_notify::NotifyState::Watchdog]);
             }
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+/// Destroys keys whose time has come. Apart from the housekeeping, because a token may be slow; and not cut short: what was
+/// begun is recorded before the end.
+async fn destructions(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
+    let mut look = tokio::time::interval(HEALTH_EVERY);
+    loop {
+        tokio::select! {
+            _ = look.tick() => engine.carry_out_destructions().await,
             _ = stopped.changed() => return,
         }
     }

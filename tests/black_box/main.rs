@@ -13,4 +13,6 @@ mod examples;
 mod first_light;
 mod ledger_faults;
 mod roots;
+mod rotation;
+mod rotation_kills;
 mod tokens;

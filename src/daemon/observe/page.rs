@@ -1,5 +1,6 @@
 //! The metrics page: what each room counted, in the OpenMetrics text format that Prometheus reads.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::daemon::tokens::Tokens;
-use crate::engine::{BUCKETS, Engine};
+use crate::engine::{BUCKETS, Engine, KeyUse};
 use crate::keystore::Condition;
 
 /// The page at this moment.
@@ -38,6 +39,7 @@ impl Collector for Page {
         self.supersedes(&mut encoder)?;
         self.stages(&mut encoder)?;
         self.guards(&mut encoder)?;
+        self.keys(&mut encoder)?;
         self.keystores(&mut encoder)?;
         self.tokens(&mut encoder)?;
         self.ledger(&mut encoder)
@@ -97,6 +99,42 @@ impl Page {
             let version = guard.head.map_or(0, |(version, _)| i64::try_from(version).unwrap_or(i64::MAX));
             let labels = [("repository", guard.repository.as_str()), ("role", guard.role.as_str())];
             ConstGauge::new(version).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn keys(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let uses = self.0.key_uses().unwrap_or_default();
+        let number = |number: u64| ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+        let help = "Seconds since a key that signs became active";
+        let mut metric = encoder.encode_descriptor("key_age_seconds", help, None, MetricType::Gauge)?;
+        for key in &uses {
+            number(key.age).encode(metric.encode_family(&key_labels(key, &key.key.to_string()))?)?;
+        }
+        let help = "Signatures that a key that signs made, over all its roles";
+        let mut metric = encoder.encode_descriptor("key_signatures", help, None, MetricType::Gauge)?;
+        for key in &uses {
+            number(key.signatures).encode(metric.encode_family(&key_labels(key, &key.key.to_string()))?)?;
+        }
+        let help = "Bounds of a role's keys: of their age in seconds, or of their signatures";
+        let mut metric = encoder.encode_descriptor("key_limit", help, None, MetricType::Gauge)?;
+        let mut seen = BTreeSet::new();
+        for key in &uses {
+            if !seen.insert((&key.repository, &key.role)) {
+                continue;
+            }
+            for (of, bounds) in [("age", key.cryptoperiod), ("signatures", key.max_signatures)] {
+                for (bound, value) in [("warn", bounds.warn), ("stage", bounds.stage), ("refuse", bounds.refuse)] {
+                    let Some(value) = value else { continue };
+                    let labels = [
+                        ("repository", key.repository.as_str()),
+                        ("role", key.role.as_str()),
+                        ("of", of),
+                        ("bound", bound),
+                    ];
+                    number(value).encode(metric.encode_family(&labels)?)?;
+                }
+            }
         }
         Ok(())
     }
@@ -189,4 +227,8 @@ impl Page {
         }
         Ok(())
     }
+}
+
+fn key_labels<'a>(key: &'a KeyUse, name: &'a str) -> [(&'static str, &'a str); 3] {
+    [("repository", key.repository.as_str()), ("role", key.role.as_str()), ("key", name)]
 }
