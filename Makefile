@@ -11,7 +11,7 @@ export SEALWARD_TEST_TOOLS := $(TOOLS)
 # A path of its own: what a test or a demo calls is what was built here.
 export PATH := $(TARGET)/debug:$(TOOLS)/bin:$(PATH)
 
-.PHONY: help run stop test demo show-first-light crash generate fmt lint deny audit man build-tools test-tools tools clean-dev
+.PHONY: help run stop test demo show-first-light crash fuzz generate fmt lint deny audit man build-tools test-tools tools clean-dev
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,10 @@ show-first-light: build-tools test-tools ## The demonstrations as checks, withou
 
 crash: build-tools ## The crash harness for longer: SEALWARD_CRASH_KILLS=2000 unless set
 	SEALWARD_CRASH_KILLS=$${SEALWARD_CRASH_KILLS:-2000} $(CARGO) test --locked --test crash -- --nocapture
+
+fuzz: build-tools ## The fuzz targets for SEALWARD_FUZZ_SECONDS each (60 unless set), on nightly
+	@scripts/install.sh g++:g++
+	@scripts/fuzz.sh "$(TOOLS)" "$${SEALWARD_FUZZ_SECONDS:-60}"
 
 generate: ## Write the gRPC code anew after a change of proto/
 	SEALWARD_REGENERATE=1 $(CARGO) test --locked --test generated_code
