@@ -13,6 +13,8 @@ mod values;
 mod checklist;
 #[path = "law/content.rs"]
 mod content;
+#[path = "law/custody.rs"]
+mod custody;
 #[path = "law/delegations.rs"]
 mod delegations;
 #[path = "law/ending.rs"]

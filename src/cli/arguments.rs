@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{audit, config, guard, key, man, root, rotation, sign, sign_batch, verify};
+use super::{approve, audit, config, guard, key, man, root, rotation, sign, sign_batch, verify};
 use crate::client::Server;
 
 /// Sign TUF metadata through a sealward daemon, and look after its keys, roots, guards and audit log.
@@ -82,6 +82,9 @@ pub(super) enum Noun {
     /// Read a configuration file: who may do what, without a daemon
     #[command(subcommand, after_help = config::EXAMPLES)]
     Config(config::Config),
+    /// Judge what waits for people: payloads of attended roles, and acts of two operators
+    #[command(subcommand, after_help = approve::EXAMPLES)]
+    Approve(approve::Approve),
     /// Read the audit log
     #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(audit::Audit),
@@ -91,6 +94,9 @@ pub(super) enum Noun {
     /// Show the daemon's health: latches, keystores, guards, warnings; exits 69 while it is latched
     #[command(after_help = "Examples:\n  sealward status\n  sealward --json status | jq '.guards[].seconds_to_expiry'")]
     Status,
+    /// Let the daemon read its configuration anew: all of it, or nothing; exits 78 when it is refused
+    #[command(after_help = "Examples:\n  sealward reload\n  sealward --json reload | jq -r '.problems[]'")]
+    Reload,
     /// Write the manual pages
     #[command(hide = true, after_help = "Examples:\n  sealward man /usr/local/share/man/man1")]
     Man(man::Man),

@@ -148,6 +148,14 @@ calls! {
     root_service_client::RootServiceClient seed_guard(SeedGuardRequest) -> SeedGuardResponse, Never;
     /// Begins a new epoch. Never repeated by itself: the second answer would be a denial.
     root_service_client::RootServiceClient recover_guard(RecoverGuardRequest) -> RecoverGuardResponse, Never;
+    /// What the caller may approve.
+    approval_service_client::ApprovalServiceClient list_pending(ListPendingRequest) -> ListPendingResponse, Harmless;
+    /// One piece of it, with the bytes to judge.
+    approval_service_client::ApprovalServiceClient get_pending(GetPendingRequest) -> GetPendingResponse, Harmless;
+    /// Approves; approving again changes nothing.
+    approval_service_client::ApprovalServiceClient approve(ApproveRequest) -> ApproveResponse, Harmless;
+    /// Rejects; rejecting again changes nothing.
+    approval_service_client::ApprovalServiceClient reject(RejectRequest) -> RejectResponse, Harmless;
     /// A signed checkpoint over the committed tree.
     audit_service_client::AuditServiceClient get_checkpoint(GetCheckpointRequest) -> GetCheckpointResponse, Harmless;
     /// Leaves in order.
@@ -160,6 +168,8 @@ calls! {
     admin_service_client::AdminServiceClient who_am_i(WhoAmIRequest) -> WhoAmIResponse, Harmless;
     /// Health, latches, keystores, guards.
     admin_service_client::AdminServiceClient status(StatusRequest) -> StatusResponse, Harmless;
+    /// Reads the configuration anew. A repetition reads it once more.
+    admin_service_client::AdminServiceClient reload(ReloadRequest) -> ReloadResponse, Harmless;
 }
 
 #[cfg(test)]
@@ -190,9 +200,9 @@ mod tests {
     #[tokio::test]
     async fn the_longest_refusal_still_arrives_whole() {
         let detail = "\u{1b}é".repeat(10_000);
-        let fake = Fake::answering(move |_| Err(to_status(Reason::AttendedNotBuilt, &detail, "req-1"))).await;
+        let fake = Fake::answering(move |_| Err(to_status(Reason::ExpiryTooFar, &detail, "req-1"))).await;
         let error = fake.client(TIMEOUT).await.status(messages::StatusRequest {}).await.unwrap_err();
-        assert_eq!(error.reason(), "attended-not-built");
+        assert_eq!(error.reason(), "expiry-too-far");
     }
 
     #[tokio::test]

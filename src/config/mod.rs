@@ -25,6 +25,7 @@ pub use rights::{CallerRights, Right, UnknownCaller, Who};
 pub use schema::{TABLES, TableKeys};
 
 use crate::domain::grant::Grants;
+use crate::domain::name::Sha256Digest;
 use crate::domain::person::Persons;
 use crate::domain::policy::Policies;
 use crate::keystore::settings::KeystoreSettings;
@@ -59,6 +60,8 @@ pub struct Configuration {
     pub limits: LimitSettings,
     /// How the daemon talks.
     pub log: LogSettings,
+    /// SHA-256 of the text.
+    pub digest: Sha256Digest,
     /// Where the rules stand in the file.
     pub places: Places,
     /// What is legal and probably not meant, `FILE:LINE:COLUMN: [name] detail`.
@@ -101,7 +104,10 @@ fn assemble(text: &str, file: &str, base: &Path) -> Result<Configuration, Config
     let lines = Lines::of(text);
     let configuration = sections(document.get_ref(), &lines, base, &mut report);
     match configuration.filter(|_| report.is_clean()) {
-        Some(configuration) => Ok(Configuration { warnings: report.into_warnings(&lines, file), ..configuration }),
+        Some(configuration) => {
+            let digest = Sha256Digest::of(text.as_bytes());
+            Ok(Configuration { digest, warnings: report.into_warnings(&lines, file), ..configuration })
+        }
         None => Err(report.into_errors(&lines, file)),
     }
 }
@@ -153,6 +159,7 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
         grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,
+        digest: Sha256Digest::of(&[]),
         places,
         warnings: Vec::new(),
     })

@@ -13,7 +13,11 @@ use sealward::client::messages::{GenerateKeyRequest, Key, SignRequest, SignRespo
 use sealward::client::{Client, ClientError, Server, TlsFiles};
 
 pub mod faults;
+<<<<<<< HEAD
 pub mod ngclient;
+=======
+pub mod frames;
+>>>>>>> tls
 pub mod pki;
 mod raw;
 pub mod roots;
@@ -61,7 +65,7 @@ algorithm = "ecdsa-p384"
 
 [[grant]]
 callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "audit", "status"]
+verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "operate", "audit", "status"]
 repositories = ["**"]
 roles = ["**"]
 "#;
@@ -201,6 +205,52 @@ impl World {
     /// The daemon's process id.
     pub fn pid(&self) -> u32 {
         self.daemon.as_ref().expect("the daemon runs").id()
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
+    /// Replaces a text in the configuration, once or not at all; the daemon does not know yet.
+    pub fn reconfigure(&self, old: &str, new: &str) {
+        let text = fs::read_to_string(self.path("sealward.toml")).unwrap();
+        assert!(text.contains(old), "no `{old}` in\n{text}");
+        // As an editor does: nobody reads half a file.
+        fs::write(self.path("sealward.toml.new"), text.replacen(old, new, 1)).unwrap();
+        fs::rename(self.path("sealward.toml.new"), self.path("sealward.toml")).unwrap();
+    }
+
+    /// `sealward reload`: its exit code, and what it said.
+    pub fn reload(&self) -> (i32, String) {
+        let output = self.sealward(&["reload"]);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code().unwrap(), text)
+    }
+
+    /// The port of a TCP listener of `127.0.0.1:0`.
+    pub fn port(&self, listener: &str) -> u16 {
+        self.wait_for_log(&format!("listening listener={listener} address=127.0.0.1:"), |rest| {
+            rest.split_whitespace().next().and_then(|port| port.parse().ok())
+        })
+    }
+
+    /// A client with a certificate of the world's directory, over connections that stay open.
+    pub fn tls_client(&self, port: u16, who: &str) -> Result<Client, ClientError> {
+        let server: Server = format!("https://localhost:{port}").parse().unwrap();
+        let file = |name: String| Some(self.path(&name));
+        let files = TlsFiles {
+            ca: file("ca.pem".to_owned()),
+            certificate: file(format!("{who}.pem")),
+            key: file(format!("{who}.key")),
+        };
+        self.runtime.block_on(Client::connect(&server, &files, Duration::from_secs(5)))
+    }
+
+    /// Runs something to its end on the world's runtime.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     /// SIGTERM, and its exit code.
