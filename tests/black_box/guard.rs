@@ -196,7 +196,8 @@ impl Attacked {
     }
 
     fn recover(&self, role: &str, goes_on_from: u64) -> Result<RecoverGuardResponse, ClientError> {
-        let request = RecoverGuardRequest { repository: "demo".into(), role: role.into(), goes_on_from, by_operators: false };
+        let request =
+            RecoverGuardRequest { repository: "demo".into(), role: role.into(), goes_on_from, by_operators: false };
         self.world.with_client(async |client| client.recover_guard(request).await)
     }
 }
@@ -333,7 +334,8 @@ fn a_recovery_by_two_operators_waits_for_the_second_and_is_used_once() {
     world.sign("demo", "snapshot", &snapshot(1, 1, &[], &expires)).unwrap();
     world.sign("demo", "timestamp", &timestamp(9, 1, &expires)).unwrap();
 
-    let recover = ["guard", "recover", "--repository", "demo", "--role", "timestamp", "--goes-on-from", "1", "--by-operators"];
+    let recover =
+        ["guard", "recover", "--repository", "demo", "--role", "timestamp", "--goes-on-from", "1", "--by-operators"];
     assert_eq!(run("alice", &recover[..8]).0, 77, "no root, and nobody asked");
     let act = Act::in_repository("recover-guard", &"demo".parse().unwrap(), Some(&"timestamp".parse().unwrap()))
         .with("closes-epoch", 1)

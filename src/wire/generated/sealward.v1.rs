@@ -650,6 +650,10 @@ pub struct RecoverGuardRequest {
     /// max_version_step at most. 0: from the beginning.
     #[prost(uint64, tag = "3")]
     pub goes_on_from: u64,
+    /// Two operators want it, whatever the published root says: answered with awaits-approval until the second approves. The
+    /// old keys lose their right to sign all the same.
+    #[prost(bool, tag = "4")]
+    pub by_operators: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecoverGuardResponse {
@@ -2758,7 +2762,8 @@ pub mod root_service_client {
                 .insert(GrpcMethod::new("sealward.v1.RootService", "SeedGuard"));
             self.inner.unary(req, path, codec).await
         }
-        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one,
+        /// or because two operators want it.
         pub async fn recover_guard(
             &mut self,
             request: impl tonic::IntoRequest<super::RecoverGuardRequest>,
@@ -2844,7 +2849,8 @@ pub mod root_service_server {
             tonic::Response<super::SeedGuardResponse>,
             tonic::Status,
         >;
-        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one,
+        /// or because two operators want it.
         async fn recover_guard(
             &self,
             request: tonic::Request<super::RecoverGuardRequest>,
