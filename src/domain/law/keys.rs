@@ -107,8 +107,11 @@ fn is_new_delegated(role: &Role, known: Known<'_>) -> bool {
 /// In an unrooted repository a role's first key is active at once; elsewhere a root activates. Keys of delegated roles
 /// are listed by their delegators alone, which the law asks at each signature.
 fn first_state(roles: &RoleSet, known: Known<'_>) -> KeyState {
-    let has_active =
-        |role: &Role| known.keys.iter().any(|key| key.state == KeyState::Active && key.roles.contains(role));
+    // A key that a recovery barred signs for nobody any more, whatever its state.
+    let barred = |role: &Role, key: &KeyRecord| known.guards.get(role).is_some_and(|it| it.barred.contains(&key.id()));
+    let signs =
+        |role: &Role, key: &KeyRecord| key.state == KeyState::Active && key.roles.contains(role) && !barred(role, key);
+    let has_active = |role: &Role| known.keys.iter().any(|key| signs(role, key));
     if roles.iter().all(|role| matches!(role, Role::Delegated(_))) {
         return KeyState::Active;
     }
