@@ -150,6 +150,7 @@ pub fn event_name(event: EventKind) -> &'static str {
         EventKind::Advance => "advance",
         EventKind::Cosign => "cosign",
         EventKind::Supersede => "supersede",
+        EventKind::Unguarded => "unguarded",
         EventKind::Administration => "administration",
         EventKind::Denial => "denial",
         EventKind::Failure => "failure",

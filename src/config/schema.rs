@@ -43,10 +43,10 @@ tables! {
         "name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker",
         "sessions",
     ];
-    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role"];
+    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role_sets", "role"];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
-        "keystore", "algorithm",
+        "keystore", "algorithm", "keystores", "algorithms", "max_pending_keys", "unguarded",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
     PERSON "[[person]]" ["name", "identities"];

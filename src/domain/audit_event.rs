@@ -68,6 +68,8 @@ pub enum EventKind {
     Cosign,
     /// A first signature over another payload of a released version, where the role allows it.
     Supersede,
+    /// A signature of `targets/*`, which no guard holds: it has no epoch.
+    Unguarded,
     /// A key was made, a root was staged, and so on.
     Administration,
     /// The law or a grant said no to an authenticated, granted caller.

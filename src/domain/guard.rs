@@ -118,6 +118,8 @@ pub enum Step {
     Replay,
     /// The head's version with another payload, where the role allows it.
     Supersede,
+    /// Held against nothing: the role `targets/*` has no guard.
+    Unguarded,
 }
 
 impl Step {
@@ -128,6 +130,7 @@ impl Step {
             Self::Cosign => "cosign",
             Self::Replay => "replay",
             Self::Supersede => "supersede",
+            Self::Unguarded => "unguarded",
         }
     }
 }
@@ -357,6 +360,13 @@ impl Guard {
         guard
     }
 
+    /// The guard after one more release of a role without a head.
+    #[must_use]
+    pub(super) fn counted(&self, rate: ReleaseRate, now: Instant) -> Self {
+        let revision = self.revision.saturating_add(1);
+        Self { rate: Some(self.refilled(rate, now).spent()), revision, ..self.clone() }
+    }
+
     /// Whether the release rate allows one more now.
     pub(super) fn check_rate(&self, rate: ReleaseRate, now: Instant) -> Result<(), Denial> {
         if self.refilled(rate, now).millitokens >= 1000 {
@@ -395,6 +405,8 @@ pub(super) enum Relation {
     Same,
     /// It has the head's version and other bytes, and the role allows that once more.
     Supersedes,
+    /// There is nothing to relate it to.
+    Unguarded,
 }
 
 /// What of the past a new head leaves behind.

@@ -192,6 +192,7 @@ custody = "online"
         release_rate: ReleaseRate { per_hour: 4, burst: 5 },
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),
+        ..RolePolicy::default_for(&Role::Snapshot)
     };
     assert_eq!(snapshot, &expected);
     assert_eq!(policy.roles[&Role::Targets].custody, Custody::Offline);

@@ -7,4 +7,5 @@ pub(super) mod listener;
 pub(super) mod person;
 pub(super) mod place;
 pub(super) mod repository;
+mod roles;
 pub(super) mod secret;

@@ -7,10 +7,10 @@ use crate::config::report::Report;
 use crate::config::schema;
 use crate::config::table::{Node, Section};
 use crate::domain::algorithm::Algorithm;
-use crate::domain::name::{InvalidName, KeystoreName, Pattern, RepositoryName, Role, Version};
+use crate::domain::name::{InvalidName, KeystoreName, Pattern, RepositoryName, Version};
 use crate::domain::policy::{Custody, ReleaseRate, RepositoryPolicy, RolePolicy};
 
-use super::place;
+use super::{place, roles};
 
 /// Keys that are not destroyed: a rotation of every role every month for a year fits.
 const MAX_KEYS: usize = 64;
@@ -65,11 +65,18 @@ fn repository(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Opt
     let require_root = section.flag("require_root", false, report);
     let require_snapshot_bytes = section.flag("require_snapshot_bytes", false, report);
     let max_keys = section.count("max_keys", 1..=10_000, MAX_KEYS, report);
-    let roles = match section.find("role") {
-        Some(node) => roles(&node, keystores, report),
-        None => BTreeMap::new(),
-    };
-    Some(RepositoryPolicy { repositories: repositories?, roles, require_root, require_snapshot_bytes, max_keys })
+    let read = section.find("role").map(|node| roles::roles(&node, keystores, report)).unwrap_or_default();
+    let role_sets = roles::role_sets(&section, &read, report);
+    let roles::Roles { named: roles, patterns: role_patterns } = read;
+    Some(RepositoryPolicy {
+        repositories: repositories?,
+        roles,
+        role_patterns,
+        role_sets,
+        require_root,
+        require_snapshot_bytes,
+        max_keys,
+    })
 }
 
 fn exact_name(text: &str) -> Result<Pattern, String> {
@@ -88,31 +95,14 @@ fn wildcard(text: &str) -> Result<Pattern, String> {
     Ok(pattern)
 }
 
-fn roles(node: &Node<'_>, keystores: &[String], report: &mut Report) -> BTreeMap<Role, RolePolicy> {
-    let mut roles = BTreeMap::new();
-    for (name, at, node) in node.named_entries(report) {
-        let role = match name.parse() {
-            Ok(Role::Root) => {
-                let advice =
-                    "root is offline by type; it signs in a ceremony (sealward-ceremony), so take this table away";
-                report.error(Code::OfflineRole, at, advice);
-                continue;
-            }
-            Ok(role) => role,
-            Err(error) => {
-                report.error(Code::InvalidName, at, error.to_string());
-                continue;
-            }
-        };
-        let Some(section) = node.section(schema::ROLE, report) else { continue };
-        let policy = role_policy(&role, &section, keystores, report);
-        roles.insert(role, policy);
-    }
-    roles
-}
-
-fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report: &mut Report) -> RolePolicy {
-    let default = RolePolicy::default_for(role);
+/// The limits of a role, or of the roles of a pattern.
+pub(super) fn role_policy(
+    role: &str,
+    default: RolePolicy,
+    section: &Section<'_>,
+    keystores: &[String],
+    report: &mut Report,
+) -> RolePolicy {
     let custody = custody(role, section, default.custody, report);
     let expiry = section.find("max_expiry").and_then(|node| node.seconds(report));
     let keystore = section.find("keystore").and_then(|node| {
@@ -125,6 +115,7 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
     let algorithm = section
         .find("algorithm")
         .and_then(|node| node.choice(Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm)), report));
+    let (keystores, algorithms) = roles::allowed_keys(section, keystores, custody, report);
     RolePolicy {
         custody,
         max_expiry_seconds: expiry
@@ -137,10 +128,14 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
         release_rate: release_rate(section, default.release_rate, report),
         keystore,
         algorithm,
+        keystores,
+        algorithms,
+        max_pending_keys: section.count("max_pending_keys", 1..=10_000, default.max_pending_keys, report),
+        unguarded: false,
     }
 }
 
-fn custody(role: &Role, section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
+fn custody(role: &str, section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
     let words = [("online", Custody::Online), ("attended", Custody::Attended), ("offline", Custody::Offline)];
     let node = section.find("custody");
     let chosen = match &node {
@@ -158,7 +153,7 @@ fn custody(role: &Role, section: &Section<'_>, default: Custody, report: &mut Re
     chosen
 }
 
-fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<KeystoreName> {
+pub(super) fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<KeystoreName> {
     let name = node.parsed(Code::InvalidName, str::parse::<KeystoreName>, report)?;
     if !keystores.iter().any(|known| known == name.as_str()) {
         let advice = match schema::nearest(name.as_str(), keystores.iter().map(String::as_str)) {

@@ -2,6 +2,7 @@
 
 pub mod ceremony;
 pub mod challenge;
+mod key_template;
 pub mod keys;
 pub mod roots;
 pub mod sign;

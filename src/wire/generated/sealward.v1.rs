@@ -4,7 +4,8 @@ pub struct SignRequest {
     /// The repository.
     #[prost(string, tag = "1")]
     pub repository: ::prost::alloc::string::String,
-    /// The role: timestamp, snapshot, targets, or a delegated role's name.
+    /// The role: timestamp, snapshot, targets, or a delegated role's name; targets/* where that is configured. Empty only with
+    /// `key`: the payload's type says which of the key's roles is meant.
     #[prost(string, tag = "2")]
     pub role: ::prost::alloc::string::String,
     /// One key by its id (SHA-256 of its SubjectPublicKeyInfo, hexadecimal). Empty: every eligible key of the role.
@@ -73,7 +74,7 @@ pub struct KeySignature {
     /// The signature.
     #[prost(bytes = "bytes", tag = "3")]
     pub signature: ::prost::bytes::Bytes,
-    /// advance, cosign, replay or supersede.
+    /// advance, cosign, replay, supersede or unguarded.
     #[prost(string, tag = "4")]
     pub step: ::prost::alloc::string::String,
     /// TUF scheme, such as ecdsa-sha2-nistp256.
@@ -159,7 +160,7 @@ pub struct KeyVerdict {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    /// advance, cosign, replay or supersede; empty when refused.
+    /// advance, cosign, replay, supersede or unguarded; empty when refused.
     #[prost(string, tag = "2")]
     pub step: ::prost::alloc::string::String,
     /// Why not.
