@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod delegated;
 mod doors;
 mod examples;
 mod first_light;
