@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{audit, guard, key, man, root, sign, sign_batch, verify};
+use super::{audit, config, guard, key, man, root, rotation, sign, sign_batch, verify};
 use crate::client::Server;
 
 /// Sign TUF metadata through a sealward daemon, and look after its keys, roots, guards and audit log.
@@ -67,15 +67,21 @@ pub(super) enum Noun {
     /// Verify published metadata under a root that you trust, without a daemon
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Verify),
-    /// Make, list and show keys
+    /// Make, list, show, rotate, retire and destroy keys
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::Key),
-    /// Stage, publish and show roots
+    /// Stage, publish, withdraw and show roots
     #[command(subcommand, after_help = root::EXAMPLES)]
     Root(root::Root),
+    /// Show where a rotation stands, and what to type next
+    #[command(subcommand, after_help = rotation::EXAMPLES)]
+    Rotation(rotation::Rotation),
     /// Seed and show guards
     #[command(subcommand, after_help = guard::EXAMPLES)]
     Guard(guard::Guard),
+    /// Read a configuration file: who may do what, without a daemon
+    #[command(subcommand, after_help = config::EXAMPLES)]
+    Config(config::Config),
     /// Read the audit log
     #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(audit::Audit),

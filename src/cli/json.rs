@@ -3,12 +3,25 @@
 use serde_json::{Value, json};
 
 use crate::client::messages::{
-    GrantSummary, GuardStatus, Key, KeySignature, KeystoreStatus, Latch, PublicKey, Refusal, RootRole, RootState,
-    RootSummary, TufKeyForm,
+    GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, PublicKey, Refusal, RootRole,
+    RootState, RootSummary, Thresholds, TufKeyForm,
 };
 
 pub(super) fn key(key: &Key) -> Value {
-    let Key { public_key, repository, roles, keystore, state, kind, created } = key;
+    let Key {
+        public_key,
+        repository,
+        roles,
+        keystore,
+        state,
+        kind,
+        created,
+        activated,
+        retired,
+        destroy_due,
+        destroyed,
+    } = key;
+    let happened = |at: &str| (!at.is_empty()).then(|| at.to_owned());
     json!({
         "public_key": public_key.as_ref().map(self::public_key),
         "repository": repository,
@@ -17,6 +30,10 @@ pub(super) fn key(key: &Key) -> Value {
         "state": state,
         "kind": kind,
         "created": created,
+        "activated": happened(activated),
+        "retired": happened(retired),
+        "destroy_due": happened(destroy_due),
+        "destroyed": happened(destroyed),
     })
 }
 
@@ -94,6 +111,35 @@ pub(super) fn keystore(status: &KeystoreStatus) -> Value {
         "algorithms": algorithms,
         "keys": keys,
         "orphans": orphans,
+    })
+}
+
+pub(super) fn key_use(key: &KeyUse) -> Value {
+    let KeyUse {
+        key,
+        repository,
+        role,
+        age_seconds,
+        cryptoperiod,
+        age_level,
+        signatures,
+        max_signatures,
+        signatures_level,
+    } = key;
+    let bounds = |bounds: &Option<Thresholds>| {
+        let Thresholds { warn, stage, refuse } = bounds.unwrap_or_default();
+        json!({ "warn": warn, "stage": stage, "refuse": refuse })
+    };
+    json!({
+        "key": key,
+        "repository": repository,
+        "role": role,
+        "age_seconds": age_seconds,
+        "cryptoperiod": bounds(cryptoperiod),
+        "age_level": age_level,
+        "signatures": signatures,
+        "max_signatures": bounds(max_signatures),
+        "signatures_level": signatures_level,
     })
 }
 

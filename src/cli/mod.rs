@@ -7,14 +7,17 @@
 mod adapters;
 mod arguments;
 mod audit;
+mod config;
 mod error;
 mod guard;
 mod input;
 mod json;
 mod key;
+mod key_end;
 mod man;
 mod output;
 mod root;
+mod rotation;
 mod session;
 mod sign;
 mod sign_batch;
@@ -62,7 +65,9 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Verify(command) => command.run(output),
             Noun::Key(verb) => verb.run(&session, output).await,
             Noun::Root(verb) => verb.run(&session, output).await,
+            Noun::Rotation(verb) => verb.run(&session, output).await,
             Noun::Guard(verb) => verb.run(&session, output).await,
+            Noun::Config(verb) => verb.run(output),
             Noun::Audit(verb) => verb.run(&session, output).await,
             Noun::Whoami => whoami::run(&session, output).await,
             Noun::Status => status::run(&session, output).await,

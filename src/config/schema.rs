@@ -20,8 +20,8 @@ macro_rules! tables {
 
 tables! {
     ROOT "the top level" [
-        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "person",
-        "grant",
+        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "oidc",
+        "person", "grant",
     ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
@@ -43,12 +43,21 @@ tables! {
         "name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker",
         "sessions",
     ];
-    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role_sets", "role"];
+    REPOSITORY "[[repository]]" [
+        "name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role_sets", "role",
+    ];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
-        "keystore", "algorithm", "keystores", "algorithms", "max_pending_keys", "unguarded",
+        "cryptoperiod", "max_signatures", "keystore", "algorithm", "keystores", "algorithms", "max_pending_keys", "unguarded",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
+    CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];
+    MAX_SIGNATURES "max_signatures" ["warn", "stage", "refuse"];
+    OIDC "[[oidc]]" [
+        "name", "issuer", "audiences", "algorithms", "discovery", "jwks_url", "jwks_file", "ca", "clock_skew", "identity",
+    ];
+    OIDC_IDENTITY "[[oidc.identity]]" ["name", "claims"];
+    CLAIM_PATTERN "a claim's pattern" ["glob"];
     PERSON "[[person]]" ["name", "identities"];
     GRANT "[[grant]]" ["callers", "verbs", "repositories", "roles"];
 }

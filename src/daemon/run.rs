@@ -7,9 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{DaemonError, listen, observe, open, telemetry};
+use super::{DaemonError, listen, observe, open, telemetry, tokens};
 use crate::config::Configuration;
 use crate::door::grpc::InFlight;
+use crate::door::peer::Bearers;
 use crate::engine::Engine;
 use crate::ledger::{Condition, LedgerError};
 
@@ -32,17 +33,22 @@ pub(super) fn run(configuration: Configuration, dev: bool) -> Result<(), DaemonE
 
 async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonError> {
     // Sockets first: a second daemon stops before it touches a token.
-    let sockets = listen::bind(&configuration, &open::bearers())?;
+    let tokens = tokens::open(&configuration)?;
+    let bearers: Arc<dyn Bearers> = Arc::clone(&tokens) as _;
+    let sockets = listen::bind(&configuration, &bearers)?;
     let metrics_socket = configuration.observe.as_ref().map(observe::bind).transpose()?;
     let engine = open::engine(&configuration, dev)?;
+    let issuers = Arc::clone(&tokens);
+    engine.warn_besides(Box::new(move || issuers.warnings()));
     let (stop, stopped) = watch::channel(false);
     let (health, health_service) = observe::health();
     let mut tasks = JoinSet::new();
     let in_flight = listen::serve(sockets, &engine, &configuration, health_service, &stopped, &mut tasks)?;
     if let Some(socket) = metrics_socket {
-        tasks.spawn(observe::serve(socket, Arc::clone(&engine), stopped.clone()));
+        tasks.spawn(observe::serve(socket, Arc::clone(&engine), tokens, stopped.clone()));
     }
     let minutes = tokio::spawn(housekeeping(Arc::clone(&engine), health.clone(), stopped.clone()));
+    let destroying = tokio::spawn(destructions(Arc::clone(&engine), stopped.clone()));
     observe::update_health(&engine, &health).await;
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), dev, "serving");
@@ -51,6 +57,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
     notify(&[sd_notify::NotifyState::Stopping]);
     // Nobody listens any more when this fails.
     let _ = stop.send(true);
+    in_flight.stop();
     let all_closed = async { while tasks.join_next().await.is_some() {} };
     let answered = tokio::select! {
         () = all_closed => true,
@@ -60,6 +67,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
         tracing::warn!(requests = in_flight.count(), "requests were still in flight at the end");
     }
     drop(minutes.await);
+    drop(destroying.await);
     engine.write_aggregates().await;
     match engine.ledger().condition() {
         // The exit code tells, too: a service manager must not start this again by itself.
@@ -98,6 +106,18 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
                 observe::update_health(&engine, &health).await;
                 notify(&[sd_notify::NotifyState::Watchdog]);
             }
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+/// Destroys keys whose time has come. Apart from the housekeeping, because a token may be slow; and not cut short: what was
+/// begun is recorded before the end.
+async fn destructions(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
+    let mut look = tokio::time::interval(HEALTH_EVERY);
+    loop {
+        tokio::select! {
+            _ = look.tick() => engine.carry_out_destructions().await,
             _ = stopped.changed() => return,
         }
     }

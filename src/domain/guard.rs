@@ -103,6 +103,9 @@ pub struct Guard {
     /// When a recovery closed the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Instant>,
+    /// How many signatures each key made under this guard. A replay makes none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures_made: BTreeMap<KeyId, u64>,
     /// Counts changes, from 1. A commit that decided on an older one is decided again.
     pub revision: u64,
 }
@@ -123,6 +126,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether a key signs anew in this step.
+    pub fn makes_a_signature(self) -> bool {
+        self != Self::Replay
+    }
+
     /// The name in leaves and answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -149,6 +157,7 @@ impl Guard {
             barred: BTreeSet::new(),
             goes_on_from: None,
             closed: None,
+            signatures_made: BTreeMap::new(),
             revision: 1,
         }
     }
@@ -316,11 +325,7 @@ impl Guard {
         after: Succession,
     ) -> Self {
         let Succession { previous_listing, released, supersedes } = after;
-        let mut withdrawn = self.withdrawn.clone();
-        for (file, entry) in self.listing().into_iter().flatten() {
-            let kept = withdrawn.entry(file.clone()).or_insert(entry.version);
-            *kept = entry.version.max(*kept);
-        }
+        let mut withdrawn = self.withdrawn_with_head();
         withdrawn.retain(|file, version| statement.listing().get(file).is_none_or(|entry| entry.version < *version));
         Self {
             signers: self.signers.iter().chain(signatures.keys()).copied().collect(),
@@ -344,6 +349,7 @@ impl Guard {
             barred: self.barred.clone(),
             goes_on_from: self.goes_on_from,
             closed: self.closed,
+            signatures_made: self.signatures_made.clone(),
             revision: self.revision.saturating_add(1),
         }
     }
@@ -362,9 +368,46 @@ impl Guard {
 
     /// The guard after one more release of a role without a head.
     #[must_use]
-    pub(super) fn counted(&self, rate: ReleaseRate, now: Instant) -> Self {
+    pub(super) fn rated(&self, rate: ReleaseRate, now: Instant) -> Self {
         let revision = self.revision.saturating_add(1);
         Self { rate: Some(self.refilled(rate, now).spent()), revision, ..self.clone() }
+    }
+
+    /// The guard as it stays when its epoch ends.
+    pub(super) fn closed_at(&self, now: Instant) -> Self {
+        Self { closed: Some(now), revision: self.revision.saturating_add(1), ..self.clone() }
+    }
+
+    /// The guard of the next epoch. The keys of this one are barred; what it listed stays known, so that nothing that a
+    /// client may have met is superseded; the release rate goes on as it is.
+    pub(super) fn next_epoch(&self, goes_on_from: Option<Version>) -> Self {
+        let epoch = self.name.epoch.saturating_add(1);
+        let mut next = Self::seeded_as_zero(GuardName { epoch, ..self.name.clone() });
+        next.withdrawn = self.withdrawn_with_head();
+        next.barred = self.barred.union(&self.signers).copied().collect();
+        next.rate = self.rate;
+        next.goes_on_from = goes_on_from;
+        next
+    }
+
+    /// The highest listed versions, of the head and of what it took the place of.
+    fn withdrawn_with_head(&self) -> BTreeMap<String, Version> {
+        let mut withdrawn = self.withdrawn.clone();
+        for (file, entry) in self.listing().into_iter().flatten() {
+            let kept = withdrawn.entry(file.clone()).or_insert(entry.version);
+            *kept = entry.version.max(*kept);
+        }
+        withdrawn
+    }
+
+    /// The guard with one more signature counted for each of these keys.
+    #[must_use]
+    pub(super) fn counted<'k>(mut self, keys: impl IntoIterator<Item = &'k KeyId>) -> Self {
+        for key in keys {
+            let made = self.signatures_made.entry(*key).or_default();
+            *made = made.saturating_add(1);
+        }
+        self
     }
 
     /// Whether the release rate allows one more now.

@@ -92,7 +92,8 @@ macro_rules! reasons {
 
 reasons! {
     // Who asks.
-    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, or with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name.";
+    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name, or with an OIDC token that a configured issuer made for this daemon's audience.";
+    IssuerUnavailable "issuer-unavailable" Failed Unavailable 75 "The keys of the token's issuer could not be fetched, so that nobody knows whether the token is good. Try again; `sealward status` over the unix socket says why.";
     NoGrant "no-grant" Denied PermissionDenied 77 "Check the spelling of repository and role; `sealward whoami` lists what you may do. Otherwise ask an administrator for a grant of this verb, role and repository.";
     // What is asked for.
     Malformed "malformed" Denied InvalidArgument 77 "Correct the request; the detail names the field.";
@@ -137,7 +138,13 @@ reasons! {
     RootPin "root-pin" Denied FailedPrecondition 77 "The first root is pinned: give the SHA-256 of its file with --pin, taken from where you trust it.";
     RootOmitsKey "root-omits-key" Denied FailedPrecondition 77 "The first root must list every active key of the repository, or name those that it leaves behind with --retire.";
     RootListsKeyHere "root-key-here" Denied PermissionDenied 77 "A key that a root lists for root or for an offline role is in a keystore of this daemon. Take that key away first.";
-    RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it.";
+    RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it; `sealward root show` tells which root is staged.";
+    KeyListed "key-listed" Denied FailedPrecondition 77 "A trusted or staged root lists this key. Publish a root without it, or withdraw the staged one.";
+    LastSigner "last-signer" Denied FailedPrecondition 77 "Without this key nothing would sign for the role. Let a root or another active key take its place first.";
+    NotRetired "not-retired" Denied FailedPrecondition 77 "Only a pending or retired key is destroyed. Let a root without it be published, or retire it with `sealward key retire`.";
+    NotScheduled "not-scheduled" Denied FailedPrecondition 77 "No destruction is waiting: none was asked for, or it has begun. `sealward key show` tells.";
+    CryptoperiodOver "cryptoperiod-over" Denied FailedPrecondition 77 "The key signed for as long as cryptoperiod allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
+    SignatureLimit "signature-limit" Denied FailedPrecondition 77 "The key made as many signatures as max_signatures allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
     NotNew "not-new-repository" Denied FailedPrecondition 77 "A guard or root of this name exists; leave out --new-repository.";
     AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard has released or seeded metadata; seeding happens once.";
     SeedUnverified "seed-unverified" Denied FailedPrecondition 77 "The published metadata does not verify under the trusted root. Publish the root here first.";

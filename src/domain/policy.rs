@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::algorithm::Algorithm;
 use super::key::RoleSet;
 use super::name::{KeystoreName, Pattern, RepositoryName, Role};
+use super::thresholds::Thresholds;
 
 /// How a role signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,17 @@ pub enum Custody {
     Attended,
     /// By itself, within the law.
     Online,
+}
+
+impl Custody {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Attended => "attended",
+            Self::Online => "online",
+        }
+    }
 }
 
 /// How often a guard may release, as a token bucket.
@@ -43,6 +55,10 @@ pub struct RolePolicy {
     pub max_supersedes: u32,
     /// How often it may release.
     pub release_rate: ReleaseRate,
+    /// How long a key of it may be active, in seconds.
+    pub cryptoperiod: Thresholds,
+    /// How many signatures a key of it may make, over all its roles.
+    pub max_signatures: Thresholds,
     /// Where its keys are made when the request does not say.
     pub keystore: Option<KeystoreName>,
     /// Of which algorithm its keys are made when the request does not say.
@@ -64,6 +80,8 @@ pub const PAYLOAD_BYTES: usize = 8 << 20;
 /// Pending keys of a role unless configured: a rotation has one.
 const MAX_PENDING_KEYS: usize = 8;
 const DAY: i64 = 24 * 60 * 60;
+/// How long a retired key is kept unless configured: 30 days.
+pub const DESTROY_DELAY_SECONDS: i64 = 30 * DAY;
 
 impl RolePolicy {
     /// The defaults of `law.md` for a role.
@@ -82,6 +100,8 @@ impl RolePolicy {
             first_listed_max: 10_000,
             max_supersedes: 0,
             release_rate: ReleaseRate { per_hour: rate.0, burst: rate.1 },
+            cryptoperiod: Thresholds::default(),
+            max_signatures: Thresholds::default(),
             keystore: None,
             algorithm: None,
             keystores: Vec::new(),
@@ -109,6 +129,8 @@ pub struct RepositoryPolicy {
     pub require_snapshot_bytes: bool,
     /// How many keys that are not destroyed a repository may have.
     pub max_keys: usize,
+    /// How long after its retirement a key may be destroyed at the earliest, in seconds.
+    pub destroy_delay_seconds: i64,
 }
 
 impl RepositoryPolicy {

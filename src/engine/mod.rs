@@ -5,28 +5,39 @@
 
 mod audit;
 mod audited;
+mod destroy;
 mod explain;
 mod generate;
+mod key_use;
 mod keys;
 mod locks;
 mod metrics;
+mod recover;
+mod released;
+mod retire;
 mod root;
 mod rotate;
+mod rotation;
 mod seed;
 mod sign;
 mod start;
 mod status;
 mod whoami;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
 pub use audit::{Consistency, Inclusion, Leaves};
+pub use destroy::KeyChange;
 pub use explain::Explanation;
 pub use generate::KeyOrder;
+pub use key_use::KeyUse;
 pub use keys::key_forms;
 pub use metrics::{BUCKETS, Metrics, Stage};
+pub use recover::NewEpoch;
+pub use released::{Released, ReleasedQuery};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
@@ -104,10 +115,23 @@ pub struct Engine {
     unlisted: Mutex<BTreeSet<KeystoreName>>,
     /// Keystores that showed an offline key after the start, and why they are latched.
     latched: Mutex<BTreeMap<KeystoreName, String>>,
+    /// Keys that are to be destroyed, and when to look at each.
+    destructions: Mutex<BTreeMap<KeyId, Instant>>,
     started: Instant,
+    besides: OnceLock<Besides>,
 }
 
+/// What an operator should know of things that the engine knows nothing about.
+pub type Besides = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 impl Engine {
+    /// More warnings for status, from the daemon; the first that are handed in stay.
+    pub fn warn_besides(&self, warnings: Besides) {
+        if self.besides.set(warnings).is_err() {
+            tracing::error!("more warnings were handed in twice");
+        }
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics

@@ -104,7 +104,7 @@ impl Engine {
         let candidate = self.verify(&view.roots, &upload.file)?;
         scope.version = Some(candidate.version);
         scope.digest = Some(candidate.file_digest);
-        let known = Known { policy, keys: &view.keys, roots: &view.roots, held: &held };
+        let known = Known { policy, keys: &view.keys, roots: &view.roots, held: &held, now: self.now() };
         let decision = match act {
             Act::Stage => roots::stage(candidate.clone(), pin, &retire, known)?,
             Act::Publish => roots::publish(candidate.clone(), pin, &retire, known)?,

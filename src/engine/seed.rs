@@ -45,7 +45,9 @@ impl Engine {
             *scope = std::mem::take(scope).with(&statement);
             let existing = view.guards.get(&role);
             let name = existing.map_or_else(|| sign::first_epoch(&repository, &role), |guard| guard.name.clone());
-            let guard = roots::seed(&name, &statement, existing, policy, self.now(), call.caller.to_string())?;
+            let listed = view.roots.trusted.as_ref().and_then(|root| root.roles.get(&role));
+            let listed = listed.map(|keys| keys.keys.keys().copied().collect()).unwrap_or_default();
+            let guard = roots::seed(&name, &statement, existing, policy, listed, self.now(), call.caller.to_string())?;
             let payload = tuf::envelope::Envelope::parse(&file, file.len())?.signed;
             let mut event =
                 Event::new(self.now(), &call.caller, "seed-guard", &call.request, EventKind::Administration);
@@ -107,7 +109,8 @@ impl Engine {
         let mut refused = Denial::new(Reason::SeedUnverified, nobody);
         for (delegator, _) in sign::Delegators::of(&view.guards, role).listing {
             let Some(guard) = view.guards.get(delegator) else { continue };
-            let Some(payload) = self.ledger.head_payload(&guard.name).map_err(|error| error.denial())? else {
+            let kept = self.ledger.guard(&guard.name).map_err(|error| error.denial())?;
+            let Some(payload) = kept.and_then(|kept| kept.payload) else {
                 let detail = format!("the newest {delegator} is too large to be kept here, and its keys with it");
                 refused = Denial::new(Reason::SeedUnverified, detail);
                 continue;

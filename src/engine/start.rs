@@ -1,7 +1,7 @@
 //! What must hold before the first request, and for a keystore that comes later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::{Engine, Parts, Rules};
 use crate::domain::key::KeyState;
@@ -9,6 +9,7 @@ use crate::domain::name::{KeystoreName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::Custody;
 use crate::domain::public_key::KeyId;
+use crate::domain::time::Instant;
 use crate::keystore::Condition;
 use crate::ledger::{Ledger, LedgerError};
 
@@ -76,6 +77,7 @@ impl Engine {
             held.extend(ids);
         }
         let started = clock.now();
+        let destructions = Mutex::new(destructions(ledger.as_ref())?);
         Ok(Arc::new(Self {
             ledger,
             desks,
@@ -90,7 +92,9 @@ impl Engine {
             held: Mutex::new(held),
             unlisted: Mutex::new(unlisted),
             latched: Mutex::new(BTreeMap::new()),
+            destructions,
             started,
+            besides: OnceLock::new(),
         }))
     }
 
@@ -154,6 +158,16 @@ fn offline_key(
         }
     }
     Ok(None)
+}
+
+/// Destructions that were asked for and have not ended, with the time when they are due.
+fn destructions(ledger: &dyn Ledger) -> Result<BTreeMap<KeyId, Instant>, LedgerError> {
+    let mut waiting = BTreeMap::new();
+    for repository in ledger.repositories()? {
+        let view = ledger.view(&repository)?;
+        waiting.extend(view.keys.iter().filter_map(|key| Some((key.id(), key.history.destruction?.due))));
+    }
+    Ok(waiting)
 }
 
 /// Says which keys of the records are not where the records say. They fail when they are asked for.

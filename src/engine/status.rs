@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Call, Engine};
+use super::{Call, Engine, KeyUse};
 use crate::domain::algorithm::Algorithm;
 use crate::domain::grant::Verb;
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
@@ -26,6 +26,8 @@ pub struct Status {
     pub keystores: Vec<KeystoreStatus>,
     /// Guards.
     pub guards: Vec<GuardStatus>,
+    /// Keys that sign, with their limits.
+    pub key_uses: Vec<KeyUse>,
     /// Size of the audit tree.
     pub tree_size: u64,
     /// What an operator should know.
@@ -99,6 +101,7 @@ impl Engine {
                 latches: self.latches()?,
                 keystores,
                 guards: self.guards()?,
+                key_uses: self.key_uses()?,
                 tree_size: self.ledger.tree_size().map_err(|error| error.denial())?,
                 warnings: self.warnings()?,
                 started: self.started,
@@ -190,6 +193,7 @@ impl Engine {
                 warnings.push(format!("keystore {name} does not sign since {since}: {cause}"));
             }
         }
+        warnings.extend(self.besides.get().into_iter().flat_map(|besides| besides()));
         let now = self.now();
         for repository in self.ledger.repositories().map_err(|error| error.denial())? {
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
@@ -214,10 +218,19 @@ impl Engine {
             if view.roots.is_unrooted() {
                 warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));
             }
+            for key in &view.keys {
+                if let Some(failed) = key.history.destruction.and_then(|destruction| destruction.failed) {
+                    let (id, keystore) = (key.id(), &key.keystore);
+                    warnings.push(format!(
+                        "key {id} of {repository} was not destroyed at {failed}; keystore {keystore} is asked again"
+                    ));
+                }
+            }
             for root in view.roots.iter().filter(|root| root.expires <= now) {
                 warnings.push(format!("root {} of {repository} expired at {}", root.version, root.expires));
             }
         }
+        warnings.extend(self.key_uses()?.iter().flat_map(KeyUse::warnings));
         warnings.push("no anchor is set: a restored older copy of this machine's disk cannot be noticed".to_owned());
         Ok(warnings)
     }

@@ -13,3 +13,5 @@ mod examples;
 mod first_light;
 mod ledger_faults;
 mod roots;
+mod rotation;
+mod rotation_kills;

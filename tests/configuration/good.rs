@@ -11,6 +11,7 @@ use sealward::domain::caller::CallerPattern;
 use sealward::domain::grant::Verb;
 use sealward::domain::name::Role;
 use sealward::domain::policy::{Custody, ReleaseRate, RolePolicy};
+use sealward::domain::thresholds::Thresholds;
 use sealward::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
 
 use super::{LEAST, good, least_and, usual, usual_with};
@@ -123,6 +124,7 @@ pattern = "acme/**"
 require_root = true
 require_snapshot_bytes = true
 max_keys = 5
+destroy_delay = "2d"
 [repository.role.snapshot]
 custody = "online"
 max_expiry = "2w"
@@ -131,6 +133,8 @@ max_version_step = 2
 first_listed_max = 3
 max_supersedes = 2
 release_rate = { per_hour = 4, burst = 5 }
+cryptoperiod = { warn = "70d", stage = "80d", refuse = "90d" }
+max_signatures = { refuse = 6 }
 keystore = "hsm"
 algorithm = "ecdsa-p384"
 [repository.role.targets]
@@ -181,6 +185,7 @@ custody = "online"
 
     let policy = configuration.policies.find(&"acme/x/y".parse().unwrap()).unwrap();
     assert_eq!((policy.require_root, policy.require_snapshot_bytes, policy.max_keys), (true, true, 5));
+    assert_eq!(policy.destroy_delay_seconds, 2 * 86_400);
     let snapshot = &policy.roles[&Role::Snapshot];
     let expected = RolePolicy {
         custody: Custody::Online,
@@ -190,6 +195,8 @@ custody = "online"
         first_listed_max: 3,
         max_supersedes: 2,
         release_rate: ReleaseRate { per_hour: 4, burst: 5 },
+        cryptoperiod: Thresholds { warn: Some(70 * 86_400), stage: Some(80 * 86_400), refuse: Some(90 * 86_400) },
+        max_signatures: Thresholds { refuse: Some(6), ..Thresholds::default() },
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),
         ..RolePolicy::default_for(&Role::Snapshot)

@@ -8,7 +8,7 @@ use sealward::domain::root::{Roots, VerifiedRoot};
 use sealward::ledger::{Change, CommitError, Expect, Ledger, Unit};
 
 use super::{Open, commit, commit_one, event, noted, requests};
-use crate::values::{Model, key_id, record, repository, root, targets};
+use crate::values::{Model, NOW, key_id, record, repository, root, targets};
 
 /// The guard of a role at a revision.
 pub(super) fn guard(role: &Role, revision: u64) -> Guard {
@@ -102,7 +102,7 @@ pub(super) fn an_expectation_that_does_not_hold_is_a_conflict(open: Open<'_>) {
     let begin = Unit {
         changes: vec![
             change(guard(&Role::Timestamp, 3)),
-            Change::Key(key.with_state(KeyState::Retiring)),
+            Change::Key(key.with_state(KeyState::Retiring, NOW)),
             Change::Roots(Roots { revision: 5, ..Roots::unrooted(repository()) }),
         ],
         ..Unit::default()
@@ -228,8 +228,8 @@ pub(super) fn a_rotation_is_one_unit(open: Open<'_>) {
                 digest: second.file_digest,
                 file: b"root".to_vec(),
             },
-            Change::Key(old.with_state(KeyState::Retiring)),
-            Change::Key(new.with_state(KeyState::Active)),
+            Change::Key(old.with_state(KeyState::Retiring, NOW)),
+            Change::Key(new.with_state(KeyState::Active, NOW)),
         ],
         events: vec![event("stage-root")],
         after: Vec::new(),

@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use sealward::domain::algorithm::Algorithm;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
+use sealward::domain::key_history::KeyHistory;
 use sealward::domain::law::sign::{AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{Pattern, RepositoryName, Role, Sha256Digest, Version};
 use sealward::domain::outcome::{Denial, Reason};
@@ -66,6 +67,7 @@ pub fn record(number: u8, roles: &[Role], state: KeyState) -> KeyRecord {
         keystore: "software".parse().unwrap(),
         state,
         created: NOW,
+        history: KeyHistory::default(),
         revision: 1,
     }
 }
@@ -150,6 +152,7 @@ pub fn policy() -> RepositoryPolicy {
         require_root: false,
         require_snapshot_bytes: false,
         max_keys: 100,
+        destroy_delay_seconds: 30 * DAY,
     }
 }
 
@@ -279,7 +282,7 @@ impl Model {
     /// Puts a key into a state.
     pub fn put(&mut self, number: u8, state: KeyState) {
         let key = self.keys.iter_mut().find(|key| key.id() == key_id(number)).expect("a record of this key");
-        *key = key.with_state(state);
+        *key = key.with_state(state, self.now);
     }
 
     /// Where a key stands.

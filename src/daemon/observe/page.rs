@@ -1,5 +1,6 @@
 //! The metrics page: what each room counted, in the OpenMetrics text format that Prometheus reads.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,19 +12,20 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::engine::{BUCKETS, Engine};
+use crate::daemon::tokens::Tokens;
+use crate::engine::{BUCKETS, Engine, KeyUse};
 use crate::keystore::Condition;
 
 /// The page at this moment.
-pub(super) fn render(engine: Arc<Engine>) -> Result<String, fmt::Error> {
+pub(super) fn render(engine: Arc<Engine>, tokens: Arc<Tokens>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("sealward");
-    registry.register_collector(Box::new(Page(engine)));
+    registry.register_collector(Box::new(Page(engine, tokens)));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
 }
 
-struct Page(Arc<Engine>);
+struct Page(Arc<Engine>, Arc<Tokens>);
 
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,7 +39,9 @@ impl Collector for Page {
         self.supersedes(&mut encoder)?;
         self.stages(&mut encoder)?;
         self.guards(&mut encoder)?;
+        self.keys(&mut encoder)?;
         self.keystores(&mut encoder)?;
+        self.tokens(&mut encoder)?;
         self.ledger(&mut encoder)
     }
 }
@@ -99,6 +103,42 @@ impl Page {
         Ok(())
     }
 
+    fn keys(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let uses = self.0.key_uses().unwrap_or_default();
+        let number = |number: u64| ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+        let help = "Seconds since a key that signs became active";
+        let mut metric = encoder.encode_descriptor("key_age_seconds", help, None, MetricType::Gauge)?;
+        for key in &uses {
+            number(key.age).encode(metric.encode_family(&key_labels(key, &key.key.to_string()))?)?;
+        }
+        let help = "Signatures that a key that signs made, over all its roles";
+        let mut metric = encoder.encode_descriptor("key_signatures", help, None, MetricType::Gauge)?;
+        for key in &uses {
+            number(key.signatures).encode(metric.encode_family(&key_labels(key, &key.key.to_string()))?)?;
+        }
+        let help = "Bounds of a role's keys: of their age in seconds, or of their signatures";
+        let mut metric = encoder.encode_descriptor("key_limit", help, None, MetricType::Gauge)?;
+        let mut seen = BTreeSet::new();
+        for key in &uses {
+            if !seen.insert((&key.repository, &key.role)) {
+                continue;
+            }
+            for (of, bounds) in [("age", key.cryptoperiod), ("signatures", key.max_signatures)] {
+                for (bound, value) in [("warn", bounds.warn), ("stage", bounds.stage), ("refuse", bounds.refuse)] {
+                    let Some(value) = value else { continue };
+                    let labels = [
+                        ("repository", key.repository.as_str()),
+                        ("role", key.role.as_str()),
+                        ("of", of),
+                        ("bound", bound),
+                    ];
+                    number(value).encode(metric.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn keystores(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut metric =
             encoder.encode_descriptor("keystore_ready", "Whether a keystore signs", None, MetricType::Gauge)?;
@@ -134,6 +174,37 @@ impl Page {
         Ok(())
     }
 
+    fn tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let metrics = self.1.0.metrics();
+        let counters = [
+            ("tokens", "Bearer tokens by provider and result", metrics.tokens()),
+            ("token_key_fetches", "Fetches of token issuers' keys by result", metrics.fetches()),
+        ];
+        for (name, help, counts) in counters {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for ((provider, result), count) in counts {
+                let labels = [("provider", provider.as_str()), ("result", result)];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let issuers = self.1.0.issuers();
+        let help = "Keys that verify a provider's tokens";
+        let mut metric = encoder.encode_descriptor("token_keys", help, None, MetricType::Gauge)?;
+        for issuer in &issuers {
+            let keys = i64::try_from(issuer.keys).unwrap_or(i64::MAX);
+            ConstGauge::new(keys).encode(metric.encode_family(&[("provider", issuer.name.as_str())])?)?;
+        }
+        let help = "Seconds since a provider's keys were fetched";
+        let mut metric = encoder.encode_descriptor("token_keys_age_seconds", help, None, MetricType::Gauge)?;
+        for issuer in &issuers {
+            if let Some(age) = issuer.age {
+                let age = i64::try_from(age).unwrap_or(i64::MAX);
+                ConstGauge::new(age).encode(metric.encode_family(&[("provider", issuer.name.as_str())])?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn ledger(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let metrics = self.0.ledger().metrics();
         let counters = [
@@ -156,4 +227,8 @@ impl Page {
         }
         Ok(())
     }
+}
+
+fn key_labels<'a>(key: &'a KeyUse, name: &'a str) -> [(&'static str, &'a str); 3] {
+    [("repository", key.repository.as_str()), ("role", key.role.as_str()), ("key", name)]
 }

@@ -2,7 +2,11 @@
 
 pub mod ceremony;
 pub mod challenge;
+pub mod destroy;
 mod key_template;
 pub mod keys;
+pub mod recover;
+pub mod retire;
 pub mod roots;
+pub mod rotation;
 pub mod sign;

@@ -97,15 +97,14 @@ impl Engine {
             let earlier: BTreeSet<usize> = read.iter().filter_map(of_batch).map(|(_, index)| *index).collect();
             let decided = rules
                 .policy(&item.repository)
-                .and_then(|policy| situation(item, policy, &view, &guards, now, &caller))
-                .and_then(|situation| law::decide(&situation));
+                .and_then(|policy| Ok((policy, law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?)));
             match decided {
-                Ok(decision) => {
-                    let expects = expectations(item, &decision, &view, &guards, &read);
+                Ok((policy, decision)) => {
+                    let expects = expectations(item, policy, &decision, &view, &guards, &read);
                     let delegators = delegators(item, &guards);
                     let view = Arc::clone(&view);
                     let item_allowed = Allowed { index, decision, view, expects, builds_on: earlier, delegators };
-                    if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
+                    if let Some(guard) = item_allowed.decision.tentative() {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
                     allowed.push(item_allowed);
@@ -194,23 +193,28 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 /// What must still be so at the commit.
 fn expectations(
     item: &Prepared,
+    policy: &RepositoryPolicy,
     decision: &Decision,
     view: &View,
     guards: &BTreeMap<Role, Guard>,
     read: &BTreeSet<Role>,
 ) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for role in read {
+    let mut roles = read.clone();
+    let counts = policy.role(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
+    for (id, _) in &decision.judgement().keys {
+        if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
+            expects.push(Expect::Key(*id, record.revision));
+            // What a key signed for its other role counts, too.
+            roles.extend(record.roles.iter().filter(|_| counts).cloned());
+        }
+    }
+    for role in &roles {
         // That there was no guard was read as well.
         expects.push(match guards.get(role) {
             Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
             None => Expect::Guard(law::first_epoch(&item.repository, role), 0),
         });
-    }
-    for (id, _) in &decision.judgement().keys {
-        if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
-            expects.push(Expect::Key(*id, record.revision));
-        }
     }
     expects
 }

@@ -20,6 +20,7 @@ use crate::domain::signature::Encoding;
 
 pub(super) use decide::situation;
 pub(super) use prepare::Prepared;
+pub(super) use release::listed_key_id;
 
 /// How often a decision is made again when what it rests on changed meanwhile.
 const ATTEMPTS: usize = 5;

@@ -16,6 +16,7 @@ use crate::domain::name::{Role, Sha256Digest};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::permit::{Online, Permit};
 use crate::domain::public_key::KeyId;
+use crate::domain::root::Roots;
 use crate::domain::root::VerifiedRoot;
 use crate::domain::signature::Signature;
 use crate::engine::{Call, Engine, Stage};
@@ -304,7 +305,18 @@ fn tuf_key_id(item: &Prepared, allowed: &Allowed, record: &KeyRecord) -> String 
     }
     let key = record.id();
     let by_delegator = || allowed.delegators.iter().find_map(|(_, signers)| signers.keys.get(&key).map(String::as_str));
-    match allowed.view.roots.key_id_for(&item.role, &key).or_else(by_delegator) {
+    listed_key_id(&allowed.view.roots, by_delegator, &item.role, record)
+}
+
+/// The key id under which the trusted root, else the staged one, else a delegator lists the key; else the one that
+/// securesystemslib computes.
+pub(in crate::engine) fn listed_key_id<'a>(
+    roots: &'a Roots,
+    by_delegator: impl FnOnce() -> Option<&'a str>,
+    role: &Role,
+    record: &KeyRecord,
+) -> String {
+    match roots.key_id_for(role, &record.id()).or_else(by_delegator) {
         Some(id) => id.to_owned(),
         None => tuf::key_id::default_form(&record.public_key).key_id,
     }

@@ -135,6 +135,38 @@ pub mod sign_batch_result {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignStreamRequest {
+    /// Comes back with the outcome; the daemon does nothing else with it.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// What is asked of Sign.
+    #[prost(message, optional, tag = "2")]
+    pub request: ::core::option::Option<SignRequest>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SignStreamResponse {
+    /// That of the item.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// The request, as logs and leaves name it; items that were decided together share one.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(oneof = "sign_stream_response::Result", tags = "2, 3")]
+    pub result: ::core::option::Option<sign_stream_response::Result>,
+}
+/// Nested message and enum types in `SignStreamResponse`.
+pub mod sign_stream_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        /// What was released.
+        #[prost(message, tag = "2")]
+        Response(super::SignResponse),
+        /// Why nothing was.
+        #[prost(message, tag = "3")]
+        Refusal(super::Refusal),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainRequest {
     /// What would be asked of Sign.
     #[prost(message, optional, tag = "1")]
@@ -178,6 +210,52 @@ pub struct GetPublicKeyResponse {
     /// The key in every form.
     #[prost(message, optional, tag = "1")]
     pub public_key: ::core::option::Option<PublicKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetReleasedRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The version that is wanted; 0: the newest. Only the newest is kept.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// The epoch; 0: the newest. Epochs that a recovery closed stay readable.
+    #[prost(uint32, tag = "4")]
+    pub epoch: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetReleasedResponse {
+    /// The file to publish: the payload with every signature that was released over it, under the key ids of the trusted
+    /// root, else of the staged one.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub file: ::prost::bytes::Bytes,
+    /// The version.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// SHA-256 of the payload.
+    #[prost(string, tag = "3")]
+    pub digest: ::prost::alloc::string::String,
+    /// The epoch.
+    #[prost(uint32, tag = "4")]
+    pub epoch: u32,
+    /// When it was released first, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "5")]
+    pub released: ::prost::alloc::string::String,
+    /// For whom.
+    #[prost(string, tag = "6")]
+    pub released_for: ::prost::alloc::string::String,
+    /// The signatures; each step is replay.
+    #[prost(message, repeated, tag = "7")]
+    pub signatures: ::prost::alloc::vec::Vec<KeySignature>,
+    /// As in SignResponse.
+    #[prost(bool, optional, tag = "8")]
+    pub trusted_threshold_met: ::core::option::Option<bool>,
+    /// As in SignResponse.
+    #[prost(bool, optional, tag = "9")]
+    pub staged_threshold_met: ::core::option::Option<bool>,
 }
 /// The public half of a key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -313,6 +391,60 @@ pub struct Key {
     /// When it was made, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "7")]
     pub created: ::prost::alloc::string::String,
+    /// When it became active; empty for a key that is or was not.
+    #[prost(string, tag = "8")]
+    pub activated: ::prost::alloc::string::String,
+    /// When it was retired; empty before.
+    #[prost(string, tag = "9")]
+    pub retired: ::prost::alloc::string::String,
+    /// When its private half is to be destroyed at the earliest; empty when nobody asked for it, or it is done.
+    #[prost(string, tag = "10")]
+    pub destroy_due: ::prost::alloc::string::String,
+    /// When its private half was gone; empty before.
+    #[prost(string, tag = "11")]
+    pub destroyed: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetireResponse {
+    /// The record.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
+    /// False when it was retired already.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DestroyRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DestroyResponse {
+    /// The record, with the time when it is due.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
+    /// False when it was asked for already, or done.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelDestroyRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CancelDestroyResponse {
+    /// The record.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StageRootRequest {
@@ -361,6 +493,64 @@ pub struct PublishRootResponse {
     /// False when the same root was trusted already.
     #[prost(bool, tag = "2")]
     pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WithdrawRootRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// SHA-256 of the staged root's file, hexadecimal: nothing happens to another one. Empty: whichever is staged.
+    #[prost(string, tag = "2")]
+    pub digest: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WithdrawRootResponse {
+    /// What stands now.
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<RootState>,
+    /// False when no root was staged.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRotationRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRotationResponse {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// idle, made (a successor waits for a root), staged, or published (old keys are left).
+    #[prost(string, tag = "2")]
+    pub phase: ::prost::alloc::string::String,
+    /// In the order in which they are taken.
+    #[prost(message, repeated, tag = "3")]
+    pub steps: ::prost::alloc::vec::Vec<RotationStep>,
+    /// What cannot be seen from here, and what to think of, in words.
+    #[prost(string, repeated, tag = "4")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One step of a rotation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotationStep {
+    /// make, stage, dual-sign, publish-root, publish-timestamp, test-clients, promote, retire, destroy.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// done, next or waiting.
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    /// Whether the daemon knows it by itself. It publishes no files and sees no clients.
+    #[prost(bool, tag = "3")]
+    pub seen_here: bool,
+    /// What it is about, in words.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    /// What to type; empty where there is nothing to type.
+    #[prost(string, tag = "5")]
+    pub command: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRootRequest {
@@ -445,6 +635,34 @@ pub struct SeedGuardResponse {
     /// What cannot be known, in words.
     #[prost(string, tag = "2")]
     pub caution: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverGuardRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The version that the new epoch goes on from, at most the one that was released last: the next payload is above it, by
+    /// max_version_step at most. 0: from the beginning.
+    #[prost(uint64, tag = "3")]
+    pub goes_on_from: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverGuardResponse {
+    /// The new epoch.
+    #[prost(uint32, tag = "1")]
+    pub epoch: u32,
+    /// As asked.
+    #[prost(uint64, tag = "2")]
+    pub goes_on_from: u64,
+    /// The version that the closed epoch released last.
+    #[prost(uint64, tag = "3")]
+    pub closed_at: u64,
+    /// Keys that never sign for this role again.
+    #[prost(string, repeated, tag = "4")]
+    pub barred: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCheckpointRequest {}
@@ -586,6 +804,53 @@ pub struct StatusResponse {
     /// Since when the daemon runs, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "11")]
     pub started: ::prost::alloc::string::String,
+    /// Keys that sign, with their limits.
+    #[prost(message, repeated, tag = "16")]
+    pub key_uses: ::prost::alloc::vec::Vec<KeyUse>,
+}
+/// How long and how often a key signed, for one of its roles.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyUse {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// The repository.
+    #[prost(string, tag = "2")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role whose policy holds here.
+    #[prost(string, tag = "3")]
+    pub role: ::prost::alloc::string::String,
+    /// Seconds since it became active.
+    #[prost(uint64, tag = "4")]
+    pub age_seconds: u64,
+    /// The role's cryptoperiod, in seconds.
+    #[prost(message, optional, tag = "5")]
+    pub cryptoperiod: ::core::option::Option<Thresholds>,
+    /// fine, warn, stage or refuse.
+    #[prost(string, tag = "6")]
+    pub age_level: ::prost::alloc::string::String,
+    /// How many signatures it made, over all its roles.
+    #[prost(uint64, tag = "7")]
+    pub signatures: u64,
+    /// The role's max_signatures.
+    #[prost(message, optional, tag = "8")]
+    pub max_signatures: ::core::option::Option<Thresholds>,
+    /// fine, warn, stage or refuse.
+    #[prost(string, tag = "9")]
+    pub signatures_level: ::prost::alloc::string::String,
+}
+/// Bounds of a number; each may be unset.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Thresholds {
+    /// From here on status warns.
+    #[prost(uint64, optional, tag = "1")]
+    pub warn: ::core::option::Option<u64>,
+    /// From here on a successor is due.
+    #[prost(uint64, optional, tag = "2")]
+    pub stage: ::core::option::Option<u64>,
+    /// From here on the law refuses.
+    #[prost(uint64, optional, tag = "3")]
+    pub refuse: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Latch {
@@ -809,6 +1074,33 @@ pub mod signing_service_client {
                 .insert(GrpcMethod::new("sealward.v1.SigningService", "SignBatch"));
             self.inner.unary(req, path, codec).await
         }
+        /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
+        /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
+        /// ahead a little and no further than its answers are read. It ends the stream with shutting-down when it stops.
+        pub async fn sign_stream(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::SignStreamRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SignStreamResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.SigningService/SignStream",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.SigningService", "SignStream"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Says what Sign would answer, without signing.
         pub async fn explain(
             &mut self,
@@ -859,6 +1151,31 @@ pub mod signing_service_client {
                 .insert(GrpcMethod::new("sealward.v1.SigningService", "GetPublicKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// What a role released last, as a file to publish: for whoever lost what was signed.
+        pub async fn get_released(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetReleasedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetReleasedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.SigningService/GetReleased",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.SigningService", "GetReleased"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -888,6 +1205,19 @@ pub mod signing_service_server {
             tonic::Response<super::SignBatchResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the SignStream method.
+        type SignStreamStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SignStreamResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
+        /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
+        /// ahead a little and no further than its answers are read. It ends the stream with shutting-down when it stops.
+        async fn sign_stream(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::SignStreamRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::SignStreamStream>, tonic::Status>;
         /// Says what Sign would answer, without signing.
         async fn explain(
             &self,
@@ -899,6 +1229,14 @@ pub mod signing_service_server {
             request: tonic::Request<super::GetPublicKeyRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetPublicKeyResponse>,
+            tonic::Status,
+        >;
+        /// What a role released last, as a file to publish: for whoever lost what was signed.
+        async fn get_released(
+            &self,
+            request: tonic::Request<super::GetReleasedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetReleasedResponse>,
             tonic::Status,
         >;
     }
@@ -1068,6 +1406,54 @@ pub mod signing_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.SigningService/SignStream" => {
+                    #[allow(non_camel_case_types)]
+                    struct SignStreamSvc<T: SigningService>(pub Arc<T>);
+                    impl<
+                        T: SigningService,
+                    > tonic::server::StreamingService<super::SignStreamRequest>
+                    for SignStreamSvc<T> {
+                        type Response = super::SignStreamResponse;
+                        type ResponseStream = T::SignStreamStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::SignStreamRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SigningService>::sign_stream(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SignStreamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sealward.v1.SigningService/Explain" => {
                     #[allow(non_camel_case_types)]
                     struct ExplainSvc<T: SigningService>(pub Arc<T>);
@@ -1143,6 +1529,51 @@ pub mod signing_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetPublicKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.SigningService/GetReleased" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetReleasedSvc<T: SigningService>(pub Arc<T>);
+                    impl<
+                        T: SigningService,
+                    > tonic::server::UnaryService<super::GetReleasedRequest>
+                    for GetReleasedSvc<T> {
+                        type Response = super::GetReleasedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetReleasedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SigningService>::get_released(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetReleasedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1374,6 +1805,78 @@ pub mod key_service_client {
                 .insert(GrpcMethod::new("sealward.v1.KeyService", "GetKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// A key that no root lists signs no more, for ever.
+        pub async fn retire(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetireRequest>,
+        ) -> std::result::Result<tonic::Response<super::RetireResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/Retire",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "Retire"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks for the destruction of a retired or pending key. The daemon carries it out when it is due.
+        pub async fn destroy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DestroyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/Destroy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "Destroy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a destruction back that has not begun.
+        pub async fn cancel_destroy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelDestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelDestroyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/CancelDestroy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "CancelDestroy"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1416,6 +1919,24 @@ pub mod key_service_server {
             &self,
             request: tonic::Request<super::GetKeyRequest>,
         ) -> std::result::Result<tonic::Response<super::GetKeyResponse>, tonic::Status>;
+        /// A key that no root lists signs no more, for ever.
+        async fn retire(
+            &self,
+            request: tonic::Request<super::RetireRequest>,
+        ) -> std::result::Result<tonic::Response<super::RetireResponse>, tonic::Status>;
+        /// Asks for the destruction of a retired or pending key. The daemon carries it out when it is due.
+        async fn destroy(
+            &self,
+            request: tonic::Request<super::DestroyRequest>,
+        ) -> std::result::Result<tonic::Response<super::DestroyResponse>, tonic::Status>;
+        /// Takes a destruction back that has not begun.
+        async fn cancel_destroy(
+            &self,
+            request: tonic::Request<super::CancelDestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelDestroyResponse>,
+            tonic::Status,
+        >;
     }
     /// Makes and shows keys.
     #[derive(Debug)]
@@ -1670,6 +2191,139 @@ pub mod key_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.KeyService/Retire" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetireSvc<T: KeyService>(pub Arc<T>);
+                    impl<T: KeyService> tonic::server::UnaryService<super::RetireRequest>
+                    for RetireSvc<T> {
+                        type Response = super::RetireResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetireRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::retire(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetireSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.KeyService/Destroy" => {
+                    #[allow(non_camel_case_types)]
+                    struct DestroySvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::DestroyRequest>
+                    for DestroySvc<T> {
+                        type Response = super::DestroyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DestroyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::destroy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DestroySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.KeyService/CancelDestroy" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelDestroySvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::CancelDestroyRequest>
+                    for CancelDestroySvc<T> {
+                        type Response = super::CancelDestroyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelDestroyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::cancel_destroy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelDestroySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -1842,6 +2496,31 @@ pub mod root_service_client {
                 .insert(GrpcMethod::new("sealward.v1.RootService", "PublishRoot"));
             self.inner.unary(req, path, codec).await
         }
+        /// Takes a staged root back and undoes what it did to keys.
+        pub async fn withdraw_root(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WithdrawRootRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawRootResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/WithdrawRoot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "WithdrawRoot"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The trusted and the staged root.
         pub async fn get_root(
             &mut self,
@@ -1867,6 +2546,31 @@ pub mod root_service_client {
                 .insert(GrpcMethod::new("sealward.v1.RootService", "GetRoot"));
             self.inner.unary(req, path, codec).await
         }
+        /// Where a rotation stands, as the ordered list of its steps.
+        pub async fn get_rotation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRotationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRotationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/GetRotation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "GetRotation"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Begins a role's guard at published metadata that verifies under the trusted root.
         pub async fn seed_guard(
             &mut self,
@@ -1890,6 +2594,31 @@ pub mod root_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sealward.v1.RootService", "SeedGuard"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        pub async fn recover_guard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecoverGuardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecoverGuardResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/RecoverGuard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "RecoverGuard"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -1924,17 +2653,41 @@ pub mod root_service_server {
             tonic::Response<super::PublishRootResponse>,
             tonic::Status,
         >;
+        /// Takes a staged root back and undoes what it did to keys.
+        async fn withdraw_root(
+            &self,
+            request: tonic::Request<super::WithdrawRootRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawRootResponse>,
+            tonic::Status,
+        >;
         /// The trusted and the staged root.
         async fn get_root(
             &self,
             request: tonic::Request<super::GetRootRequest>,
         ) -> std::result::Result<tonic::Response<super::GetRootResponse>, tonic::Status>;
+        /// Where a rotation stands, as the ordered list of its steps.
+        async fn get_rotation(
+            &self,
+            request: tonic::Request<super::GetRotationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRotationResponse>,
+            tonic::Status,
+        >;
         /// Begins a role's guard at published metadata that verifies under the trusted root.
         async fn seed_guard(
             &self,
             request: tonic::Request<super::SeedGuardRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SeedGuardResponse>,
+            tonic::Status,
+        >;
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        async fn recover_guard(
+            &self,
+            request: tonic::Request<super::RecoverGuardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecoverGuardResponse>,
             tonic::Status,
         >;
     }
@@ -2105,6 +2858,51 @@ pub mod root_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.RootService/WithdrawRoot" => {
+                    #[allow(non_camel_case_types)]
+                    struct WithdrawRootSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::WithdrawRootRequest>
+                    for WithdrawRootSvc<T> {
+                        type Response = super::WithdrawRootResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WithdrawRootRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::withdraw_root(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WithdrawRootSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sealward.v1.RootService/GetRoot" => {
                     #[allow(non_camel_case_types)]
                     struct GetRootSvc<T: RootService>(pub Arc<T>);
@@ -2150,6 +2948,51 @@ pub mod root_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.RootService/GetRotation" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRotationSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::GetRotationRequest>
+                    for GetRotationSvc<T> {
+                        type Response = super::GetRotationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRotationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::get_rotation(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRotationSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sealward.v1.RootService/SeedGuard" => {
                     #[allow(non_camel_case_types)]
                     struct SeedGuardSvc<T: RootService>(pub Arc<T>);
@@ -2180,6 +3023,51 @@ pub mod root_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SeedGuardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.RootService/RecoverGuard" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecoverGuardSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::RecoverGuardRequest>
+                    for RecoverGuardSvc<T> {
+                        type Response = super::RecoverGuardResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecoverGuardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::recover_guard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecoverGuardSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

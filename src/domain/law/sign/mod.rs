@@ -4,6 +4,7 @@ mod advance;
 mod content;
 mod delegations;
 mod keys;
+mod limits;
 mod supersede;
 mod unguarded;
 
@@ -14,6 +15,7 @@ use advance::{check_advance, lowest_needed};
 use content::check_content;
 pub use delegations::{Delegators, delegators_read};
 use keys::{cosigns_only, weigh_keys};
+pub use limits::signatures_made;
 use supersede::check_supersede;
 pub use supersede::lister;
 
@@ -193,8 +195,23 @@ impl Decision {
         withheld.into_keys().map(|key| (key, cosigns_only())).collect()
     }
 
+    /// The guard as it will be if every permitted key signs, without the signatures: what later items of a batch are held
+    /// against. `None` when nothing changes.
+    pub fn tentative(&self) -> Option<Guard> {
+        let makes = |(key, step): &(KeyId, Result<Step, Denial>)| {
+            matches!(step, Ok(step) if step.makes_a_signature()).then_some(*key)
+        };
+        let keys: Vec<KeyId> = self.judgement.keys.iter().filter_map(makes).collect();
+        Some(self.next_guard(BTreeMap::new())?.counted(&keys))
+    }
+
     /// The guard after these signatures are released; `None` when nothing changes.
     pub fn released(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
+        let keys: Vec<KeyId> = signatures.keys().copied().collect();
+        Some(self.next_guard(signatures)?.counted(&keys))
+    }
+
+    fn next_guard(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
         match &self.next {
             NextGuard::Advance { statement, policy, floor, now, caller } => Some(self.guard.advanced(
                 statement,
@@ -209,7 +226,7 @@ impl Decision {
             }
             NextGuard::Cosign => Some(self.guard.cosigned(signatures)),
             NextGuard::Replay => None,
-            NextGuard::Count { policy, now } => Some(self.guard.counted(policy.release_rate, *now)),
+            NextGuard::Count { policy, now } => Some(self.guard.rated(policy.release_rate, *now)),
         }
     }
 }
@@ -272,7 +289,7 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(Cow<'a, Guard>, Judgement, Re
         Relation::Supersedes => check_supersede(situation, limits, guard)?,
         Relation::Same | Relation::Unguarded => {}
     }
-    let keys = weigh_keys(situation, guard, relation)?;
+    let keys = weigh_keys(situation, limits, guard, relation)?;
     Ok((Cow::Borrowed(guard), Judgement { keys, head_version: guard.floor() }, relation))
 }
 

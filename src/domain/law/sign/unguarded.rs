@@ -20,7 +20,7 @@ pub(super) fn weigh(situation: &Situation<'_>, limits: &RolePolicy) -> Result<(G
     let fresh = || Guard { revision: 0, ..Guard::seeded_as_zero(first_epoch(repository, role)) };
     let guard = guards.get(role).cloned().unwrap_or_else(fresh);
     guard.check_rate(limits.release_rate, now)?;
-    let keys: KeyVerdicts = weigh_keys(situation, &guard, Relation::Unguarded)?;
+    let keys: KeyVerdicts = weigh_keys(situation, limits, &guard, Relation::Unguarded)?;
     Ok((guard, Judgement { keys, head_version: 0 }))
 }
 
