@@ -37,3 +37,5 @@ mod seeding;
 mod steps;
 #[path = "law/supersede.rs"]
 mod supersede;
+#[path = "law/unguarded.rs"]
+mod unguarded;

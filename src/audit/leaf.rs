@@ -162,6 +162,7 @@ pub fn event_name(event: EventKind) -> &'static str {
         EventKind::Supersede => "supersede",
         EventKind::Pending => "pending",
         EventKind::Approval => "approval",
+        EventKind::Unguarded => "unguarded",
         EventKind::Administration => "administration",
         EventKind::Denial => "denial",
         EventKind::Failure => "failure",

@@ -46,10 +46,13 @@ tables! {
         "name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker",
         "sessions",
     ];
-    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role"];
+    REPOSITORY "[[repository]]" [
+        "name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role_sets", "role",
+    ];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
-        "cryptoperiod", "max_signatures", "approvals", "approval_expiry", "max_pending", "keystore", "algorithm",
+        "cryptoperiod", "max_signatures", "approvals", "approval_expiry", "max_pending", "keystore", "algorithm", "keystores",
+        "algorithms", "max_pending_keys", "unguarded",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
     CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];

@@ -80,6 +80,8 @@ pub enum EventKind {
     Pending,
     /// A person approved or rejected what waits.
     Approval,
+    /// A signature of `targets/*`, which no guard holds: it has no epoch.
+    Unguarded,
     /// A key was made, a root was staged, and so on.
     Administration,
     /// The law or a grant said no to an authenticated, granted caller.

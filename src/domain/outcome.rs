@@ -157,10 +157,11 @@ reasons! {
     AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard has released or seeded metadata; seeding happens once.";
     SeedUnverified "seed-unverified" Denied FailedPrecondition 77 "The published metadata does not verify under the trusted root. Publish the root here first.";
     DuplicateKey "duplicate-key" Denied FailedPrecondition 77 "This public key is on record already; a public key stands in one record for ever.";
-    RoleSet "role-set" Denied InvalidArgument 77 "A key's roles are one role, or {timestamp, snapshot}; never root.";
+    RoleSet "role-set" Denied InvalidArgument 77 "A key's roles are one role, or {timestamp, snapshot}; any other set has to stand in role_sets of the repository, and root in none.";
     AlgorithmUnsupported "algorithm-unsupported" Denied FailedPrecondition 77 "The keystore cannot make this kind of key for this role; `sealward status` lists what it can.";
+    NoKeyTemplate "no-key-template" Denied PermissionDenied 77 "The policy of the role does not let such a key be made. keystore, keystores, algorithm and algorithms of [repository.role.NAME] say where and of which algorithm.";
     UnknownKeystore "unknown-keystore" Denied NotFound 77 "`sealward status` lists the keystores.";
-    KeyLimit "key-limit" Denied ResourceExhausted 77 "The repository has max_keys keys already.";
+    KeyLimit "key-limit" Denied ResourceExhausted 77 "The repository has max_keys keys, or the role max_pending_keys pending ones. Retire and destroy what is not needed, or raise the number by policy.";
     // What we could not do.
     Latched "latched" Failed Unavailable 69 "Everything that signs stands still until the cause is resolved; `sealward status` names it.";
     LedgerFault "ledger-fault" Failed Unavailable 74 "The disk under the ledger failed. Stop the daemon and run `sealwardd recover`.";

@@ -72,7 +72,7 @@ impl Engine {
         verb: &str,
         request: &KeyRequest<'_>,
     ) -> Result<KeyRecord, Denial> {
-        let plan = self.plan(rules, request)?;
+        let plan = self.plan(rules, request, None)?;
         let _keystores = self.keystores.read().await;
         let desk = self.desk(&plan.keystore)?;
         let description = desk.keystore().describe();
@@ -143,7 +143,7 @@ impl Engine {
         self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id);
         check_unique(&public_key, self.ledger.key(&id).map_err(|error| error.denial())?.as_ref())?;
         // The root may have moved while the token worked.
-        let plan = self.plan(rules, request)?;
+        let plan = self.plan(rules, request, Some(intent))?;
         let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
         let now = self.now();
         let record = KeyRecord {
@@ -176,12 +176,17 @@ impl Engine {
         }
     }
 
-    fn plan(&self, rules: &Rules, request: &KeyRequest<'_>) -> Result<KeyPlan, Denial> {
+    /// `own` is the intent that this request began, which is no other key.
+    fn plan(&self, rules: &Rules, request: &KeyRequest<'_>, own: Option<&Intent>) -> Result<KeyPlan, Denial> {
         let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
+        let intents = self.ledger.intents().map_err(|error| error.denial())?;
+        let other =
+            |intent: &&Intent| intent.repository == *request.repository && own.is_none_or(|own| own.id != intent.id);
         let known = Known {
             policy: rules.policy(request.repository)?,
             keys: &view.keys,
             guards: &view.guards,
+            unrecorded: intents.iter().filter(other).count(),
             roots: &view.roots,
         };
         plan_key(request, known)

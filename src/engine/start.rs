@@ -144,7 +144,7 @@ pub(super) fn offline_key(
         let view = ledger.view(&repository)?;
         let policy = rules.policies.find(&repository);
         for (role, listed) in view.roots.iter().flat_map(|root| root.roles.iter()) {
-            let custody = policy.and_then(|policy| policy.roles.get(role)).map(|limits| limits.custody);
+            let custody = policy.and_then(|policy| policy.role(role)).map(|limits| limits.custody);
             let offline = *role == Role::Root || custody == Some(Custody::Offline);
             if let Some(key) = listed.keys.keys().find(|key| offline && ids.contains(key)) {
                 let (key, keystore, role) = (*key, keystore.clone(), role.clone());
@@ -153,7 +153,7 @@ pub(super) fn offline_key(
         }
         // A role that was online when its key was made, and is offline by policy now.
         for key in view.keys.iter().filter(|key| !matches!(key.state, KeyState::Retired | KeyState::Destroyed)) {
-            let custody = |role: &&Role| policy.and_then(|policy| policy.roles.get(*role)).map(|limits| limits.custody);
+            let custody = |role: &&Role| policy.and_then(|policy| policy.role(role)).map(|limits| limits.custody);
             let offline = key.roles.iter().find(|role| custody(role) == Some(Custody::Offline));
             if let (Some(role), true) = (offline, ids.contains(&key.id())) {
                 let (key, keystore, role) = (key.id(), keystore.clone(), role.clone());

@@ -144,13 +144,13 @@ impl Engine {
         for repository in self.ledger.repositories().map_err(|error| error.denial())? {
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let policy = rules.policies.find(&repository);
-            guards.extend(view.guards.values().map(|guard| GuardStatus {
+            let guarded = view.guards.values().filter(|guard| !guard.name.role.is_unguarded());
+            guards.extend(guarded.map(|guard| GuardStatus {
                 repository: repository.clone(),
                 role: guard.name.role.clone(),
                 epoch: guard.name.epoch,
                 head: guard.head.as_ref().map(|head| (head.version.get(), head.expires)),
-                rate_per_hour:
-                    policy.and_then(|p| p.roles.get(&guard.name.role)).map(|role| role.release_rate.per_hour),
+                rate_per_hour: policy.and_then(|p| p.role(&guard.name.role)).map(|role| role.release_rate.per_hour),
             }));
         }
         Ok(guards)
@@ -180,6 +180,7 @@ impl Engine {
     }
 
     fn warnings(&self) -> Result<Vec<String>, Denial> {
+        let rules = self.rules();
         let mut warnings = Vec::new();
         if self.ledger.identity().dev {
             warnings.push("this is a throw-away daemon (--dev): its keys and its ledger are for trying out".to_owned());
@@ -206,7 +207,16 @@ impl Engine {
                 ));
             }
             for key in view.keys.iter().filter(|key| key.roles.iter().count() > 1) {
-                warnings.push(format!("key {} of {repository} signs both timestamp and snapshot", key.id()));
+                let roles: Vec<_> = key.roles.iter().map(Role::as_str).collect();
+                let (id, roles) = (key.id(), roles.join(", "));
+                warnings.push(format!("one key of {repository} signs for several roles ({roles}): {id}"));
+            }
+            if rules.policies.find(&repository).is_some_and(|policy| policy.unguarded().is_some()) {
+                warnings.push(format!(
+                    "{} of {repository} has no guard, nor has targets under its keys: type, expiry, size and rate are \
+                     checked, rollback and equivocation are not",
+                    Role::UNGUARDED
+                ));
             }
             if view.roots.is_unrooted() {
                 warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));

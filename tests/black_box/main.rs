@@ -11,6 +11,7 @@ mod approvals;
 mod bad_input;
 mod certificates;
 mod ci;
+mod delegated;
 mod doors;
 mod examples;
 mod first_light;

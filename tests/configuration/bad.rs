@@ -172,7 +172,7 @@ fn names_and_patterns_with_bad_characters_are_refused() {
         ("name = \"acme/app\"", "pattern = \"acme@*\""),
         ("name = \"acme/app\"", "pattern = \"\""),
         ("[repository.role.timestamp]", "[repository.role.Timestamp]"),
-        ("[repository.role.timestamp]", "[repository.role.\"targets/*\"]"),
+        ("[repository.role.timestamp]", "[repository.role.\"rel eases/*\"]"),
         ("[repository.role.timestamp]", "[repository.role.\"\"]"),
         ("keystore = \"hsm\"", "keystore = \"h s m\""),
         ("name = \"files\"", "name = \"fi les\""),

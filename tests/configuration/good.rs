@@ -207,6 +207,7 @@ max_pending = 7
         max_pending: 16,
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),
+        ..RolePolicy::default_for(&Role::Snapshot)
     };
     assert_eq!(snapshot, &expected);
     assert_eq!(policy.roles[&Role::Targets].custody, Custody::Offline);

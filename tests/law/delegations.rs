@@ -51,7 +51,12 @@ fn with_delegations(number: i64, delegations: Value) -> String {
 fn model() -> Model {
     let mut model = Model::with_first_versions();
     for (name, keys) in [("a", &[20, 21][..]), ("b", &[22])] {
-        let limits = RolePolicy { custody: Custody::Online, ..RolePolicy::default_for(&role(name)) };
+        let limits = RolePolicy {
+            keystore: Some("software".parse().unwrap()),
+            algorithm: Some(sealward::domain::algorithm::Algorithm::Ed25519),
+            custody: Custody::Online,
+            ..RolePolicy::default_for(&role(name))
+        };
         model.policy.roles.insert(role(name), limits);
         let guard = sealward::domain::guard::Guard::seeded_as_zero(sealward::domain::law::sign::first_epoch(
             &repository(),
@@ -220,7 +225,10 @@ fn plan(model: &Model, name: &str) -> Result<KeyPlan, Denial> {
         algorithm: Some(sealward::domain::algorithm::Algorithm::Ed25519),
         new_repository: false,
     };
-    plan_key(&request, Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, roots: &model.roots })
+    plan_key(
+        &request,
+        Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, unrecorded: 0, roots: &model.roots },
+    )
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn new_repository(model: &Model) -> Result<Vec<Guard>, Denial> {
     let (repository, roles) = (repository(), RoleSet::new([Role::Timestamp].into()).unwrap());
     let request =
         KeyRequest { repository: &repository, roles: &roles, keystore: None, algorithm: None, new_repository: true };
-    let known = Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, roots: &model.roots };
+    let known =
+        Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, unrecorded: 0, roots: &model.roots };
     plan_key(&request, known).map(|plan| plan.guards)
 }
 

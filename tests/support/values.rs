@@ -151,6 +151,8 @@ pub fn policy() -> RepositoryPolicy {
     RepositoryPolicy {
         repositories: Pattern::new("demo").unwrap(),
         roles: [Role::Timestamp, Role::Snapshot, Role::Targets].map(online).into(),
+        role_patterns: Vec::new(),
+        role_sets: Vec::new(),
         require_root: false,
         require_snapshot_bytes: false,
         max_keys: 100,

@@ -4,27 +4,37 @@ use super::File;
 use crate::config::overlap::{Budget, Exhausted};
 use crate::config::report::Report;
 use crate::domain::grant::{Grant, Verb};
-use crate::domain::name::Role;
+use crate::domain::name::{Pattern, Role};
 use crate::domain::policy::{Custody, RepositoryPolicy};
 
 pub(super) fn collect(file: &File<'_>, budget: &mut Budget, report: &mut Report) -> Result<(), Exhausted> {
     for (index, (at, policy)) in file.repositories.iter().enumerate() {
-        if policy.roles.is_empty() {
+        if policy.limits().next().is_none() {
             let detail = format!("`{}` has no [repository.role.NAME]: nothing is signed in it", policy.repositories);
             report.warning("no-role", *at, detail);
         }
         never_chosen(file, index, budget, report)?;
-        for (role, limits) in &policy.roles {
-            let place = |role: &Role| file.roles.get(index).and_then(|roles| roles.get(role.as_str())).copied();
-            let at = place(role).unwrap_or(*at);
+        for set in &policy.role_sets {
+            let names: Vec<_> = set.iter().map(Role::as_str).collect();
+            let (names, repositories) = (names.join(", "), &policy.repositories);
+            let detail = format!("one key of `{repositories}` may sign for {names}: who steals it has all of them");
+            report.warning("key-of-several-roles", *at, detail);
+        }
+        for (role, limits) in policy.limits() {
+            let at = file.roles.get(index).and_then(|roles| roles.get(role)).copied().unwrap_or(*at);
+            if limits.unguarded {
+                let detail = format!(
+                    "`{role}` of `{}` has no guard, nor has targets under its keys: type, expiry, size and rate are \
+                     checked, rollback and equivocation are not",
+                    policy.repositories
+                );
+                report.warning("unguarded-targets", at, detail);
+            }
             if limits.custody == Custody::Offline {
                 continue;
             }
-            if limits.keystore.is_none() && !file.keystores.is_empty() {
-                let detail = format!(
-                    "{role} of `{}` names no keystore: no key of it is made unless each request names one",
-                    policy.repositories
-                );
+            if limits.keystore.is_none() && limits.keystores.is_empty() && !file.keystores.is_empty() {
+                let detail = format!("{role} of `{}` names no keystore: no key of it can be made", policy.repositories);
                 report.warning("role-without-keystore", at, detail);
             }
             if !someone(Verb::Sign, role, policy, file, budget)? {
@@ -60,14 +70,22 @@ fn never_chosen(file: &File<'_>, index: usize, budget: &mut Budget, report: &mut
 /// Whether some grant gives somebody the verb for the role, in some repository of the policy.
 fn someone(
     verb: Verb,
-    role: &Role,
+    role: &str,
     policy: &RepositoryPolicy,
     file: &File<'_>,
     budget: &mut Budget,
 ) -> Result<bool, Exhausted> {
-    let gives =
-        |grant: &&Grant| grant.verbs.contains(&verb) && grant.roles.iter().any(|roles| roles.matches(role.as_str()));
+    // A role of the file, or a pattern of delegated ones.
+    let meant = Pattern::new(role);
+    let gives = |grant: &&Grant| grant.verbs.contains(&verb);
     for grant in file.grants.iter().map(|(_, grant)| grant).filter(gives) {
+        let mut matches = false;
+        for roles in &grant.roles {
+            matches = matches || meant.as_ref().map_or(Ok(false), |meant| budget.meet(roles, meant))?;
+        }
+        if !matches {
+            continue;
+        }
         for pattern in &grant.repositories {
             if budget.meet(pattern, &policy.repositories)? {
                 return Ok(true);

@@ -4,6 +4,7 @@ pub mod attended;
 pub mod ceremony;
 pub mod challenge;
 pub mod destroy;
+mod key_template;
 pub mod keys;
 pub mod recover;
 pub mod retire;

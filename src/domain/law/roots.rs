@@ -213,8 +213,8 @@ fn check_lists_active(candidate: &VerifiedRoot, retire: &BTreeSet<KeyId>, known:
 /// No key that a root gives to root, or to an offline role, is within reach of this daemon.
 fn check_no_offline_key_here(candidate: &VerifiedRoot, known: Known<'_>) -> Result<(), Denial> {
     for (role, keys) in &candidate.roles {
-        let offline = *role == Role::Root
-            || known.policy.roles.get(role).is_some_and(|limits| limits.custody == Custody::Offline);
+        let offline =
+            *role == Role::Root || known.policy.role(role).is_some_and(|limits| limits.custody == Custody::Offline);
         let here = |id: &&KeyId| known.held.contains(id) || known.keys.iter().any(|key| key.id() == **id);
         if offline && let Some(id) = keys.keys.keys().find(here) {
             return Err(Denial::new(Reason::RootListsKeyHere, format!("key {id}, listed for {role}")));

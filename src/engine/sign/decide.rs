@@ -212,7 +212,7 @@ fn expectations(
 ) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
     let mut roles = read.clone();
-    let counts = policy.roles.get(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
+    let counts = policy.role(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
     for (id, _) in &decision.judgement().keys {
         if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
             expects.push(Expect::Key(*id, record.revision));

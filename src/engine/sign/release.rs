@@ -136,7 +136,8 @@ impl Engine {
                         .filter_map(|earlier| unit_of.get(earlier).copied().flatten())
                         .collect();
                     let events = self.events(call, ready, &allowed, &signatures, &failures, &guard);
-                    let payload = (ready.payload.len() <= KEPT_PAYLOAD_BYTES).then(|| ready.payload.to_vec());
+                    let kept = guard.head.is_some() && ready.payload.len() <= KEPT_PAYLOAD_BYTES;
+                    let payload = kept.then(|| ready.payload.to_vec());
                     unit_of.insert(index, Some(units.len()));
                     let approved = allowed.decision.approved();
                     let mut unit = Unit {
@@ -188,7 +189,8 @@ impl Engine {
             let mut event = Event::new(now, &call.caller, "sign", &call.request, kind);
             event.repository = Some(item.repository.clone());
             event.role = Some(item.role.clone());
-            event.epoch = Some(guard.name.epoch);
+            // Without an epoch nobody takes the leaf for a guard's head.
+            event.epoch = (!item.role.is_unguarded()).then_some(guard.name.epoch);
             event.key = Some(*key);
             event.metadata_type = Some(item.statement.metadata_type());
             event.version = Some(item.statement.version());
@@ -203,6 +205,7 @@ impl Engine {
                 match step {
                     Some(Step::Advance) => EventKind::Advance,
                     Some(Step::Supersede) => EventKind::Supersede,
+                    Some(Step::Unguarded) => EventKind::Unguarded,
                     _ => EventKind::Cosign,
                 },
             );

@@ -41,6 +41,7 @@ pub(super) fn weigh_keys(
                 }
                 Relation::Same => Step::Cosign,
                 Relation::Supersedes => Step::Supersede,
+                Relation::Unguarded => Step::Unguarded,
             };
             check_limits(situation, limits, record, step)?;
             Ok(step)
@@ -86,6 +87,14 @@ fn check_key(situation: &Situation<'_>, guard: &Guard, record: &KeyRecord) -> Re
     if guard.barred.contains(&id) {
         let detail = format!("key {id} released {role} before epoch {} began", guard.name.epoch);
         return Err(Denial::new(Reason::EpochClosed, detail));
+    }
+    if !situation.policy.allows_set(&record.roles) {
+        let detail =
+            format!("key {id} is bound to several roles that role_sets of {repository} does not name together");
+        return Err(Denial::new(Reason::RoleSet, detail));
+    }
+    if role.is_unguarded() {
+        return Ok(()); // nobody says whose signers would have to list it
     }
     if let Role::Delegated(_) = role {
         return check_listed(situation, &id);
