@@ -13,6 +13,8 @@ mod values;
 mod content;
 #[path = "law/custody.rs"]
 mod custody;
+#[path = "law/delegations.rs"]
+mod delegations;
 #[path = "law/keys.rs"]
 mod keys;
 #[path = "law/listing.rs"]

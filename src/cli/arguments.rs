@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{approve, audit, guard, key, man, root, sign, sign_batch, verify};
+use super::{approve, audit, config, guard, key, man, root, sign, sign_batch, verify};
 use crate::client::Server;
 
 /// Sign TUF metadata through a sealward daemon, and look after its keys, roots, guards and audit log.
@@ -79,6 +79,9 @@ pub(super) enum Noun {
     /// Judge what waits for people: payloads of attended roles, and acts of two operators
     #[command(subcommand, after_help = approve::EXAMPLES)]
     Approve(approve::Approve),
+    /// Read a configuration file: who may do what, without a daemon
+    #[command(subcommand, after_help = config::EXAMPLES)]
+    Config(config::Config),
     /// Read the audit log
     #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(audit::Audit),

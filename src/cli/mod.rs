@@ -8,6 +8,7 @@ mod adapters;
 mod approve;
 mod arguments;
 mod audit;
+mod config;
 mod error;
 mod guard;
 mod input;
@@ -65,6 +66,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Root(verb) => verb.run(&session, output).await,
             Noun::Guard(verb) => verb.run(&session, output).await,
             Noun::Approve(verb) => verb.run(&session, output).await,
+            Noun::Config(verb) => verb.run(output),
             Noun::Audit(verb) => verb.run(&session, output).await,
             Noun::Whoami => whoami::run(&session, output).await,
             Noun::Status => status::run(&session, output).await,

@@ -42,7 +42,11 @@ impl Client {
         Self { timeout, ..self.clone() }
     }
 
-    fn channel(&self) -> Result<Channel, ClientError> {
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn channel(&self) -> Result<Channel, ClientError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         // There is at least one channel: `connect` makes the first.
         let index = turn.checked_rem(self.channels.len()).unwrap_or(0);
@@ -114,6 +118,8 @@ calls! {
     signing_service_client::SigningServiceClient explain(ExplainRequest) -> ExplainResponse, Harmless;
     /// The public half of a key in every form.
     signing_service_client::SigningServiceClient get_public_key(GetPublicKeyRequest) -> GetPublicKeyResponse, Harmless;
+    /// What a role released last, as a file.
+    signing_service_client::SigningServiceClient get_released(GetReleasedRequest) -> GetReleasedResponse, Harmless;
     /// Makes a key. Never repeated by itself: a second call makes a second key.
     key_service_client::KeyServiceClient generate_key(GenerateKeyRequest) -> GenerateKeyResponse, Never;
     /// Makes a role's pending successor. Never repeated by itself.
@@ -130,6 +136,8 @@ calls! {
     root_service_client::RootServiceClient get_root(GetRootRequest) -> GetRootResponse, Harmless;
     /// Begins a guard. Never repeated by itself: the second answer would be a denial.
     root_service_client::RootServiceClient seed_guard(SeedGuardRequest) -> SeedGuardResponse, Never;
+    /// Begins a new epoch. Never repeated by itself: the second answer would be a denial.
+    root_service_client::RootServiceClient recover_guard(RecoverGuardRequest) -> RecoverGuardResponse, Never;
     /// What the caller may approve.
     approval_service_client::ApprovalServiceClient list_pending(ListPendingRequest) -> ListPendingResponse, Harmless;
     /// One piece of it, with the bytes to judge.

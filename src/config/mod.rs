@@ -28,6 +28,7 @@ use crate::domain::grant::Grants;
 use crate::domain::person::Persons;
 use crate::domain::policy::Policies;
 use crate::keystore::settings::KeystoreSettings;
+use crate::oidc::settings::ProviderSettings;
 
 use report::{Lines, Report};
 use settings::{LedgerSettings, LimitSettings, ListenerSettings, LogKeySettings, LogSettings, ObserveSettings};
@@ -50,6 +51,8 @@ pub struct Configuration {
     pub keystores: Vec<KeystoreSettings>,
     /// What each repository may sign.
     pub policies: Policies,
+    /// Whose tokens count.
+    pub oidc: Vec<ProviderSettings>,
     /// Who may ask.
     pub grants: Grants,
     /// What requests may take.
@@ -112,12 +115,14 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
     let log = read::daemon::log(&root, report);
     let observe = read::daemon::observe(&root, base, report);
     let listeners = read::listener::listeners(&root, base, report);
-    read::listener::refuse_tokens_of_nobody(&root, 0, report);
+    let oidc = read::oidc::providers(&root, base, report);
+    read::listener::refuse_tokens_of_nobody(&root, oidc.len(), report);
     let keystores = read::keystore::keystores(&root, base, report);
     let repositories = read::repository::repositories(&root, &read::keystore::names(&root), report);
-    let placed_persons = read::person::persons(&root, report);
+    let tokens = read::oidc::names(&root);
+    let placed_persons = read::person::persons(&root, &tokens, report);
     let persons = Persons::new(placed_persons.iter().map(|(_, person)| person.clone()).collect());
-    let grants = read::grant::grants(&root, &persons, report);
+    let grants = read::grant::grants(&root, &persons, &tokens, report);
     if report.is_clean() {
         let roles = read::repository::role_places(&root);
         let file = warnings::File {
@@ -128,6 +133,7 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
             persons: &persons,
             keystores: &keystores,
             listeners: &listeners,
+            providers: &oidc,
             lines,
         };
         warnings::collect(&file, report);
@@ -143,6 +149,7 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
         observe,
         keystores,
         policies,
+        oidc: oidc.into_iter().map(|(_, provider)| provider).collect(),
         grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,

@@ -20,8 +20,8 @@ macro_rules! tables {
 
 tables! {
     ROOT "the top level" [
-        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "person",
-        "grant",
+        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "oidc",
+        "person", "grant",
     ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
@@ -49,6 +49,11 @@ tables! {
         "approvals", "approval_expiry", "max_pending", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
+    OIDC "[[oidc]]" [
+        "name", "issuer", "audiences", "algorithms", "discovery", "jwks_url", "jwks_file", "ca", "clock_skew", "identity",
+    ];
+    OIDC_IDENTITY "[[oidc.identity]]" ["name", "claims"];
+    CLAIM_PATTERN "a claim's pattern" ["glob"];
     PERSON "[[person]]" ["name", "identities"];
     GRANT "[[grant]]" ["callers", "verbs", "repositories", "roles"];
 }

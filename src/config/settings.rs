@@ -108,6 +108,13 @@ pub struct ServerIdentity {
     pub key: SecretSource,
 }
 
+impl ListenerKind {
+    /// Whether its callers prove who they are by tokens.
+    pub fn takes_tokens(&self) -> bool {
+        matches!(self, Self::Tcp(TcpSettings { callers: TcpCallers::Tokens, .. }))
+    }
+}
+
 /// Where a TCP socket comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TcpEndpoint {

@@ -12,6 +12,7 @@ mod observe;
 mod open;
 mod run;
 mod telemetry;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,9 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
         (Some(Command::Recover { config }), _) => init::recover(&load(&config)?),
         (Some(Command::Config(ConfigCommand::Check { config })), _) => {
             let configuration = load(&config)?;
+            for note in configuration.threshold_notes() {
+                say(&format!("note: {note}"));
+            }
             say(&format!(
                 "{}: the text is good, {} warnings; secrets and devices that it names were not opened",
                 config.display(),

@@ -16,6 +16,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::DaemonError;
+use super::tokens::Tokens;
 use crate::config::settings::ObserveSettings;
 use crate::engine::Engine;
 use crate::keystore::Condition;
@@ -70,8 +71,8 @@ pub(super) fn bind(settings: &ObserveSettings) -> Result<Socket, DaemonError> {
     }
 }
 
-pub(super) async fn serve(socket: Socket, engine: Arc<Engine>, stopped: watch::Receiver<bool>) {
-    let router = Router::new().route("/metrics", get(metrics)).with_state(engine);
+pub(super) async fn serve(socket: Socket, engine: Arc<Engine>, tokens: Arc<Tokens>, stopped: watch::Receiver<bool>) {
+    let router = Router::new().route("/metrics", get(metrics)).with_state((engine, tokens));
     let end = super::listen::until(stopped);
     let served = match socket {
         Socket::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(end).await,
@@ -82,8 +83,8 @@ pub(super) async fn serve(socket: Socket, engine: Arc<Engine>, stopped: watch::R
     }
 }
 
-async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
-    match page::render(engine) {
+async fn metrics(State((engine, tokens)): State<(Arc<Engine>, Arc<Tokens>)>) -> Response {
+    match page::render(engine, tokens) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()

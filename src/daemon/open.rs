@@ -11,9 +11,6 @@ use super::clock::SystemClock;
 use super::log_signer::LogSigner;
 use crate::audit::note::VerifierKey;
 use crate::config::Configuration;
-use crate::domain::caller::Caller;
-use crate::door::identity::NoIdentity;
-use crate::door::peer::Bearers;
 use crate::engine::{Engine, Parts, Rules};
 use crate::keystore::desk::Desk;
 use crate::keystore::secret::Secrets;
@@ -60,20 +57,6 @@ fn log_signer(
         return Err(DaemonError::LogKey { path: settings.path.clone(), expected, found });
     }
     Ok(Arc::new(signer))
-}
-
-/// Whose tokens count. While no provider can be configured, nobody's do; nor can a listener for them (config's rule).
-pub(super) fn bearers() -> Arc<dyn Bearers> {
-    Arc::new(NobodysTokens)
-}
-
-struct NobodysTokens;
-
-#[tonic::async_trait]
-impl Bearers for NobodysTokens {
-    async fn caller(&self, _: &str, _: &str) -> Result<Caller, NoIdentity> {
-        Err(NoIdentity::Token("no provider of tokens is configured".to_owned()))
-    }
 }
 
 /// Where secrets come from in this process.

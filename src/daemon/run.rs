@@ -7,9 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{DaemonError, listen, observe, open, telemetry};
+use super::{DaemonError, listen, observe, open, telemetry, tokens};
 use crate::config::Configuration;
 use crate::door::grpc::InFlight;
+use crate::door::peer::Bearers;
 use crate::engine::Engine;
 use crate::ledger::{Condition, LedgerError};
 
@@ -32,15 +33,19 @@ pub(super) fn run(configuration: Configuration, dev: bool) -> Result<(), DaemonE
 
 async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonError> {
     // Sockets first: a second daemon stops before it touches a token.
-    let sockets = listen::bind(&configuration, &open::bearers())?;
+    let tokens = tokens::open(&configuration)?;
+    let bearers: Arc<dyn Bearers> = Arc::clone(&tokens) as _;
+    let sockets = listen::bind(&configuration, &bearers)?;
     let metrics_socket = configuration.observe.as_ref().map(observe::bind).transpose()?;
     let engine = open::engine(&configuration, dev)?;
+    let issuers = Arc::clone(&tokens);
+    engine.warn_besides(Box::new(move || issuers.warnings()));
     let (stop, stopped) = watch::channel(false);
     let (health, health_service) = observe::health();
     let mut tasks = JoinSet::new();
     let in_flight = listen::serve(sockets, &engine, &configuration, health_service, &stopped, &mut tasks)?;
     if let Some(socket) = metrics_socket {
-        tasks.spawn(observe::serve(socket, Arc::clone(&engine), stopped.clone()));
+        tasks.spawn(observe::serve(socket, Arc::clone(&engine), tokens, stopped.clone()));
     }
     let minutes = tokio::spawn(housekeeping(Arc::clone(&engine), health.clone(), stopped.clone()));
     observe::update_health(&engine, &health).await;
@@ -51,6 +56,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
     notify(&[sd_notify::NotifyState::Stopping]);
     // Nobody listens any more when this fails.
     let _ = stop.send(true);
+    in_flight.stop();
     let all_closed = async { while tasks.join_next().await.is_some() {} };
     let answered = tokio::select! {
         () = all_closed => true,

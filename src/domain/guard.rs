@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::delegation::Delegations;
 use super::name::{RepositoryName, Role, Sha256Digest, Version};
 use super::outcome::{Denial, Reason};
 use super::policy::ReleaseRate;
@@ -44,6 +45,9 @@ pub struct Head {
     pub expires: Instant,
     /// What it lists.
     pub listing: Listing,
+    /// What it delegates: whose keys sign for which role. Only of targets and delegated roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegations: Option<Delegations>,
     /// The signatures released over it, by key. Empty for a head that came from seeding.
     pub signatures: BTreeMap<KeyId, Signature>,
     /// When it was released or seeded here.
@@ -153,6 +157,7 @@ impl Guard {
             digest: statement.digest(),
             expires: statement.expires(),
             listing: statement.listing().clone(),
+            delegations: statement.delegations().cloned(),
             signatures: BTreeMap::new(),
             released: now,
             by,
@@ -308,11 +313,7 @@ impl Guard {
         after: Succession,
     ) -> Self {
         let Succession { previous_listing, released, supersedes } = after;
-        let mut withdrawn = self.withdrawn.clone();
-        for (file, entry) in self.listing().into_iter().flatten() {
-            let kept = withdrawn.entry(file.clone()).or_insert(entry.version);
-            *kept = entry.version.max(*kept);
-        }
+        let mut withdrawn = self.withdrawn_with_head();
         withdrawn.retain(|file, version| statement.listing().get(file).is_none_or(|entry| entry.version < *version));
         Self {
             signers: self.signers.iter().chain(signatures.keys()).copied().collect(),
@@ -321,6 +322,7 @@ impl Guard {
                 digest: statement.digest(),
                 expires: statement.expires(),
                 listing: statement.listing().clone(),
+                delegations: statement.delegations().cloned(),
                 signatures,
                 released: now,
                 by,
@@ -349,6 +351,33 @@ impl Guard {
         }
         guard.revision = guard.revision.saturating_add(1);
         guard
+    }
+
+    /// The guard as it stays when its epoch ends.
+    pub(super) fn closed_at(&self, now: Instant) -> Self {
+        Self { closed: Some(now), revision: self.revision.saturating_add(1), ..self.clone() }
+    }
+
+    /// The guard of the next epoch. The keys of this one are barred; what it listed stays known, so that nothing that a
+    /// client may have met is superseded; the release rate goes on as it is.
+    pub(super) fn next_epoch(&self, goes_on_from: Option<Version>) -> Self {
+        let epoch = self.name.epoch.saturating_add(1);
+        let mut next = Self::seeded_as_zero(GuardName { epoch, ..self.name.clone() });
+        next.withdrawn = self.withdrawn_with_head();
+        next.barred = self.barred.union(&self.signers).copied().collect();
+        next.rate = self.rate;
+        next.goes_on_from = goes_on_from;
+        next
+    }
+
+    /// The highest listed versions, of the head and of what it took the place of.
+    fn withdrawn_with_head(&self) -> BTreeMap<String, Version> {
+        let mut withdrawn = self.withdrawn.clone();
+        for (file, entry) in self.listing().into_iter().flatten() {
+            let kept = withdrawn.entry(file.clone()).or_insert(entry.version);
+            *kept = entry.version.max(*kept);
+        }
+        withdrawn
     }
 
     /// Whether the release rate allows one more now.

@@ -7,6 +7,7 @@ pub mod algorithm;
 pub mod approval;
 pub mod audit_event;
 pub mod caller;
+pub mod delegation;
 pub mod grant;
 pub mod guard;
 pub mod key;

@@ -94,7 +94,8 @@ macro_rules! reasons {
 
 reasons! {
     // Who asks.
-    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, or with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name.";
+    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name, or with an OIDC token that a configured issuer made for this daemon's audience.";
+    IssuerUnavailable "issuer-unavailable" Failed Unavailable 75 "The keys of the token's issuer could not be fetched, so that nobody knows whether the token is good. Try again; `sealward status` over the unix socket says why.";
     NoGrant "no-grant" Denied PermissionDenied 77 "Check the spelling of repository and role; `sealward whoami` lists what you may do. Otherwise ask an administrator for a grant of this verb, role and repository.";
     // What is asked for.
     Malformed "malformed" Denied InvalidArgument 77 "Correct the request; the detail names the field.";
@@ -112,6 +113,7 @@ reasons! {
     ExpiryFormat "expiry-format" Denied InvalidArgument 77 "Write expires as YYYY-MM-DDTHH:MM:SSZ, without a fraction or an offset: python-tuf cannot read those.";
     Expired "expired" Denied InvalidArgument 77 "Set expires in the future; check this machine's clock.";
     ExpiryTooFar "expiry-too-far" Denied PermissionDenied 77 "Set an earlier expires, or raise max_expiry of the role.";
+    NoDelegateGrant "no-delegate-grant" Denied PermissionDenied 77 "These delegations differ from those of the newest released metadata: besides `sign`, changing them takes a grant of the verb `delegate`. Keep them as they are, or ask somebody who has it.";
     // What was released before.
     Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, also when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
     Rollback "rollback" Denied FailedPrecondition 77 "A higher version was released. Take the released version and add one.";

@@ -16,6 +16,17 @@ pub enum Custody {
     Online,
 }
 
+impl Custody {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Attended => "attended",
+            Self::Online => "online",
+        }
+    }
+}
+
 /// How often a guard may release, as a token bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReleaseRate {

@@ -10,6 +10,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use super::peer_groups::peer_groups;
 use crate::domain::caller::Caller;
+use crate::domain::outcome::Reason;
 
 /// The peer gave no usable identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum NoIdentity {
     /// The token proves nothing; why, without showing it.
     #[error("the token is refused: {0}")]
     Token(String),
+    /// Whether the token proves something cannot be found out now. Retry later with the same token.
+    #[error("the token cannot be verified: {0}")]
+    Unknowable(String),
     /// No certificate came.
     #[error("no client certificate")]
     NoCertificate,
@@ -53,6 +57,17 @@ pub enum NoIdentity {
     /// A name holds a character that has no business in one, such as NUL.
     #[error("a subject alternative name of the client certificate holds a forbidden character")]
     HostileName,
+}
+
+impl NoIdentity {
+    /// What the caller is told.
+    pub fn reason(&self) -> Reason {
+        match self {
+            // Nobody said no: the same token may do later.
+            Self::Unknowable(_) => Reason::IssuerUnavailable,
+            _ => Reason::Unauthenticated,
+        }
+    }
 }
 
 /// More names than any honest certificate has.

@@ -104,11 +104,11 @@ impl Engine {
         }
     }
 
-    /// Counts a peer that a listener turned away because nobody knows who it is.
-    pub fn count_unauthenticated(&self, listener: &str) {
+    /// Counts a peer that a listener turned away because nobody knows, or could find out, who it is.
+    pub fn count_turned_away(&self, listener: &str, reason: Reason) {
         let peer = Caller::Anonymous { listener: listener.to_owned() };
-        self.aggregates.add(&peer, "connect", Reason::Unauthenticated.name());
-        self.metrics.count("connect", None, Some(&Denial::new(Reason::Unauthenticated, String::new())));
+        self.aggregates.add(&peer, "connect", reason.name());
+        self.metrics.count("connect", None, Some(&Denial::new(reason, String::new())));
     }
 
     /// Counts a request that never became one.

@@ -177,7 +177,7 @@ impl Engine {
         let known = Known {
             policy: rules.policy(request.repository)?,
             keys: &view.keys,
-            has_guards: !view.guards.is_empty(),
+            guards: &view.guards,
             roots: &view.roots,
         };
         plan_key(request, known)

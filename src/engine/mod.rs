@@ -12,6 +12,8 @@ mod keys;
 mod locks;
 mod metrics;
 mod pending;
+mod recover;
+mod released;
 mod root;
 mod rotate;
 mod seed;
@@ -21,7 +23,7 @@ mod status;
 mod whoami;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
 pub use approve::{PendingFile, Waiting};
@@ -30,10 +32,12 @@ pub use explain::Explanation;
 pub use generate::KeyOrder;
 pub use keys::key_forms;
 pub use metrics::{BUCKETS, Metrics, Stage};
+pub use recover::NewEpoch;
+pub use released::{Released, ReleasedQuery};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
-pub use sign::{KeySigned, SignItem, Signed};
+pub use sign::{DelegationMet, KeySigned, SignItem, Signed};
 pub use start::StartError;
 pub use status::{GuardStatus, KeystoreStatus, Latch, Status};
 pub use whoami::Identity;
@@ -110,9 +114,20 @@ pub struct Engine {
     /// Keystores that showed an offline key after the start, and why they are latched.
     latched: Mutex<BTreeMap<KeystoreName, String>>,
     started: Instant,
+    besides: OnceLock<Besides>,
 }
 
+/// What an operator should know of things that the engine knows nothing about.
+pub type Besides = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 impl Engine {
+    /// More warnings for status, from the daemon; the first that are handed in stay.
+    pub fn warn_besides(&self, warnings: Besides) {
+        if self.besides.set(warnings).is_err() {
+            tracing::error!("more warnings were handed in twice");
+        }
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics

@@ -1,7 +1,7 @@
 //! What must hold before the first request, and for a keystore that comes later.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::{Engine, Parts, Rules};
 use crate::domain::key::KeyState;
@@ -92,6 +92,7 @@ impl Engine {
             unlisted: Mutex::new(unlisted),
             latched: Mutex::new(BTreeMap::new()),
             started,
+            besides: OnceLock::new(),
         }))
     }
 

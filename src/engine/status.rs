@@ -189,6 +189,7 @@ impl Engine {
                 warnings.push(format!("keystore {name} does not sign since {since}: {cause}"));
             }
         }
+        warnings.extend(self.besides.get().into_iter().flat_map(|besides| besides()));
         let now = self.now();
         for repository in self.ledger.repositories().map_err(|error| error.denial())? {
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;

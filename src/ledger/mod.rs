@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicU64;
 
 pub use error::{CommitError, LedgerError};
 pub use unit::{Change, Committed, Expect, Intent, Unit};
-pub use view::View;
+pub use view::{Kept, View};
 
 use crate::audit::merkle;
 use crate::domain::approval::{Pending, PendingId};
@@ -61,8 +61,8 @@ pub trait Ledger: Send + Sync {
     /// The file of a root that was shown here.
     fn root_file(&self, digest: &Sha256Digest) -> Result<Option<Vec<u8>>, LedgerError>;
 
-    /// The payload of a guard's head, when it was small enough to be kept.
-    fn head_payload(&self, guard: &GuardName) -> Result<Option<Vec<u8>>, LedgerError>;
+    /// A guard, closed epochs included, with what is kept of its head.
+    fn guard(&self, name: &GuardName) -> Result<Option<Kept>, LedgerError>;
 
     /// Everything that waits for people, in every repository and in none, the oldest first.
     fn pending(&self) -> Result<Vec<Pending>, LedgerError>;

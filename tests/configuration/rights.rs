@@ -1,5 +1,9 @@
 //! The table of rights says what the daemon's own grants say, question by question.
 
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
 use sealward::config::{Configuration, Who};
 use sealward::domain::caller::Caller;
 use sealward::domain::grant::{Scope, Verb};
@@ -105,7 +109,7 @@ fn the_table_says_what_the_grants_say() {
     let (mut given, mut refused) = (0, 0);
     for (name, caller) in callers() {
         let who = Who::parse(name, grants.persons()).unwrap();
-        let table = configuration.rights(&who);
+        let table = configuration.rights(&who, None);
         for verb in Verb::ALL {
             if verb.scope() == Scope::Daemon {
                 let row = table.rights.iter().any(|row| row.verb == verb && row.blocked.is_none());
@@ -152,7 +156,7 @@ fn every_row_names_the_lines_that_give_it_and_what_holds() {
     let text = least_and(MANY);
     let who = |name: &str| Who::parse(name, configuration.grants.persons()).unwrap();
     let line = |piece: &str| text.split_once(piece).unwrap().0.matches('\n').count();
-    let alice = configuration.rights(&who("person:alice"));
+    let alice = configuration.rights(&who("person:alice"), None);
     assert_eq!(alice.identities, ["person:alice", "unix:1001", "uri:spiffe://acme/alice"]);
     let timestamp = |row: &&sealward::config::Right| {
         row.verb == Verb::Sign && row.repository == "acme/app" && row.role.as_deref() == Some("timestamp")
@@ -177,10 +181,10 @@ fn every_row_names_the_lines_that_give_it_and_what_holds() {
     assert!(alice.notes.iter().any(|told| told.starts_with(note)), "{:?}", alice.notes);
     assert!(!alice.rights.iter().any(|row| row.role.as_deref() == Some("releases/stable")), "* stops at a slash");
 
-    let user = configuration.rights(&who("unix:1001"));
+    let user = configuration.rights(&who("unix:1001"), None);
     assert_eq!(user.identities, ["unix:1001", "person:alice"]);
     assert_eq!(user.notes.iter().filter(|note| note.contains("--as unix:1001,unix-group:4")).count(), 1);
-    let all = configuration.rights(&who("uri:spiffe://**"));
+    let all = configuration.rights(&who("uri:spiffe://**"), None);
     assert!(all.rights.is_empty());
     assert!(
         all.notes
@@ -196,7 +200,7 @@ fn a_caller_whom_no_listener_lets_in_has_rights_that_come_to_nothing() {
         "kind = \"tcp-mtls\"\naddress = \"127.0.0.1:1\"\ncertificate = \"c\"\nkey = { file = \"k\" }\nclient_ca",
     );
     let configuration = good(&text);
-    let table = configuration.rights(&Who::parse("unix:1000", configuration.grants.persons()).unwrap());
+    let table = configuration.rights(&Who::parse("unix:1000", configuration.grants.persons()).unwrap(), None);
     assert!(!table.rights.is_empty());
     assert!(table.rights.iter().all(|row| row.blocked.as_deref() == Some("no listener lets this caller in")));
 }
@@ -215,4 +219,60 @@ fn a_caller_that_is_none_is_refused() {
     }
     let error = Who::parse("person:bob", configuration.grants.persons()).unwrap_err().to_string();
     assert!(error.contains("known: alice"), "{error}");
+}
+
+/// The whole of the file as people see it. After a change that is meant: SEALWARD_REGENERATE=1.
+#[test]
+fn the_tables_of_the_shipped_files_are_as_they_were() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["software", "softhsm2"] {
+        let file = root.join("hsm-config").join(name).with_extension("toml");
+        let output = explain(&["--config", file.to_str().unwrap()]);
+        assert!(output.status.success() && !output.stdout.contains(&0x1b), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        let golden = root.join("tests/configuration/golden").join(name).with_extension("txt");
+        if std::env::var_os("SEALWARD_REGENERATE").is_some() {
+            fs::write(&golden, &told).unwrap();
+        }
+        assert_eq!(told, fs::read_to_string(&golden).unwrap(), "{}", golden.display());
+    }
+}
+
+#[test]
+fn the_table_is_one_object_with_json_and_one_repository_when_asked() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), least_and(MANY)).unwrap();
+    let config = file.path().to_str().unwrap();
+    let rows = |arguments: &[&str]| {
+        let output = explain(&[&["--config", config, "--json"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(object["v"], 1);
+        object["callers"].as_array().unwrap().clone()
+    };
+    assert_eq!(rows(&[]).len(), 4);
+    let alice = rows(&["--as", "person:alice", "--repository", "acme/lib"]);
+    let about: Vec<_> =
+        alice[0]["rights"].as_array().unwrap().iter().map(|row| row["repository"].as_str().unwrap()).collect();
+    assert!(!about.is_empty() && about.iter().all(|repository| *repository == "acme/lib"), "{about:?}");
+    let nobody = explain(&["--config", config, "--as", "unix:77"]);
+    assert!(nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("gives this caller anything"));
+    let unknown = explain(&["--config", config, "--as", "person:bob"]);
+    assert_eq!(unknown.status.code(), Some(64), "{unknown:?}");
+    fs::write(file.path(), "version = 2\nlimit = 1\n").unwrap();
+    let broken = explain(&["--config", config]);
+    assert_eq!(broken.status.code(), Some(78));
+    let told = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert!(told.contains(":1:11: [unsupported-version]") && told.contains(":2:1: [unknown-key]"), "{told}");
+}
+
+#[test]
+fn config_check_says_where_a_threshold_adds_nothing() {
+    let notes = configuration().threshold_notes();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("targets of acme/app is online") && notes[0].ends_with(": person:alice"), "{notes:?}");
+}
+
+fn explain(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sealward")).args(["config", "explain"]).args(arguments).output().unwrap()
 }

@@ -26,8 +26,7 @@ fn plan_as(model: &Model, names: &[&str], change: impl FnOnce(&mut KeyRequest<'_
     let mut request =
         KeyRequest { repository: &repository, roles: &roles, keystore: None, algorithm: None, new_repository: false };
     change(&mut request);
-    let has_guards = !model.guards.is_empty();
-    plan_key(&request, Known { policy: &model.policy, keys: &model.keys, has_guards, roots: &model.roots })
+    plan_key(&request, Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, roots: &model.roots })
 }
 
 fn empty() -> Model {

@@ -36,6 +36,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         Version::new(1).unwrap(),
         now.plus_seconds(3600),
         Listing::new(),
+        None,
         message,
     );
     let record = KeyRecord {
@@ -58,6 +59,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         guards: &BTreeMap::from([(role.clone(), Guard::seeded_as_zero(first_epoch(&repository, &role)))]),
         roots: &Roots::unrooted(repository.clone()),
         attached_snapshot: None,
+        may_delegate: true,
         now,
         caller: "a test",
         attendance: Attendance { pending: &[], grants: &grants, caller: &caller },

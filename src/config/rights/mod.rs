@@ -6,7 +6,11 @@
 mod reach;
 mod who;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use crate::domain::grant::{Grant, Verb};
+use crate::domain::name::{Pattern, RepositoryName};
 use crate::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
 
 pub(super) use self::reach::{Reached, reached, repositories_of};
@@ -48,11 +52,11 @@ pub struct Right {
 }
 
 impl Configuration {
-    /// What a caller may do.
-    pub fn rights(&self, who: &Who) -> CallerRights {
+    /// What a caller may do; in one repository, or in all of them and with the daemon as a whole.
+    pub fn rights(&self, who: &Who, repository: Option<&RepositoryName>) -> CallerRights {
         let mut budget = Budget::new();
         let mut notes = Vec::new();
-        let rights = self.table(who, &mut budget, &mut notes).unwrap_or_else(|Exhausted| {
+        let rights = self.table(who, repository, &mut budget, &mut notes).unwrap_or_else(|Exhausted| {
             notes.push("the file has so many patterns that this table is not complete".to_owned());
             Vec::new()
         });
@@ -73,15 +77,33 @@ impl Configuration {
         callers
     }
 
-    fn table(&self, who: &Who, budget: &mut Budget, notes: &mut Vec<String>) -> Result<Vec<Right>, Exhausted> {
+    /// Where a threshold of a role's keys adds nothing, a sentence per role. (`law.md` section 6)
+    pub fn threshold_notes(&self) -> Vec<String> {
+        let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for who in self.callers() {
+            for note in self.rights(&who, None).rights.iter().filter_map(threshold_note) {
+                told.entry(note).or_default().push(who.to_string());
+            }
+        }
+        told.into_iter().map(|(note, callers)| format!("{note}: {}", callers.join(" "))).collect()
+    }
+
+    fn table(
+        &self,
+        who: &Who,
+        repository: Option<&RepositoryName>,
+        budget: &mut Budget,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Right>, Exhausted> {
         let policies: Vec<&RepositoryPolicy> = self.policies.iter().collect();
         let absent = (!who.comes(&self.listeners)).then_some("no listener lets this caller in");
         let mut rows: Vec<(usize, Right)> = Vec::new();
         for (grant, place) in self.grants.iter().zip(&self.places.grants) {
-            if !self.means(grant, *place, who, budget, notes)? {
+            let Some(grant) = within(grant, repository) else { continue };
+            if !self.means(&grant, *place, who, budget, notes)? {
                 continue;
             }
-            for found in reached(grant, &policies, budget)? {
+            for found in reached(&grant, &policies, budget)? {
                 let order = found.order;
                 let mut right = right(found, *place);
                 right.blocked = absent.map(str::to_owned).or(right.blocked);
@@ -127,6 +149,17 @@ impl Configuration {
     }
 }
 
+/// What a grant gives in one repository.
+fn within<'g>(grant: &'g Grant, repository: Option<&RepositoryName>) -> Option<Cow<'g, Grant>> {
+    let Some(repository) = repository else { return Some(Cow::Borrowed(grant)) };
+    if !grant.repositories.iter().any(|pattern| pattern.matches(repository.as_str())) {
+        return None;
+    }
+    let verbs: Vec<Verb> = grant.verbs.iter().copied().filter(|verb| verb.is_per_repository()).collect();
+    let repositories = vec![Pattern::new(repository.as_str())?];
+    (!verbs.is_empty()).then(|| Cow::Owned(Grant { verbs, repositories, ..grant.clone() }))
+}
+
 fn right(found: Reached<'_>, place: Position) -> Right {
     let Reached { verb, repository, role, limits, blocked, order: _ } = found;
     Right { verb, repository, role, places: vec![place], limits: limits.cloned(), blocked }
@@ -139,7 +172,7 @@ fn threshold_note(right: &Right) -> Option<String> {
     (right.verb == Verb::Sign && online && right.blocked.is_none()).then(|| {
         format!(
             "{role} of {} is online: one request gets a signature of every key of it here, so a threshold of such keys \
-             adds nothing against this caller",
+             adds nothing against one who may sign it",
             right.repository
         )
     })

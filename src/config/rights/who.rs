@@ -123,7 +123,7 @@ pub(in crate::config) fn comes(caller: &CallerPattern, listeners: &[ListenerSett
         CallerPattern::UnixUser(_) | CallerPattern::UnixGroup(_) => Some(unix()),
         CallerPattern::Dns(_) | CallerPattern::Uri(_) => Some(tls()),
         CallerPattern::Anonymous(_) => Some(false),
-        CallerPattern::Token { .. } => Some(true),
+        CallerPattern::Token { .. } => Some(listeners.iter().any(|listener| listener.kind.takes_tokens())),
         CallerPattern::Person(_) => None,
     }
 }

@@ -4,6 +4,7 @@ mod grants;
 mod people;
 mod roles;
 mod shadow;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use crate::domain::grant::Grant;
 use crate::domain::person::{Person, Persons};
 use crate::domain::policy::RepositoryPolicy;
 use crate::keystore::settings::KeystoreSettings;
+use crate::oidc::settings::ProviderSettings;
 
 /// The parts of a file without mistakes, side by side, each with its place.
 pub(super) struct File<'f> {
@@ -24,6 +26,7 @@ pub(super) struct File<'f> {
     pub(super) people: &'f [(usize, Person)],
     pub(super) persons: &'f Persons,
     pub(super) keystores: &'f [KeystoreSettings],
+    pub(super) providers: &'f [(usize, ProviderSettings)],
     pub(super) listeners: &'f [ListenerSettings],
     pub(super) lines: &'f Lines<'f>,
 }
@@ -49,6 +52,7 @@ pub(super) fn collect(file: &File<'_>, report: &mut Report) {
     if file.grants.is_empty() {
         report.warning("no-grant", 0, "no [[grant]]: this daemon will answer nobody");
     }
+    tokens::collect(file, report);
     if let Err(Exhausted) = compare(file, report) {
         let detail = "so many patterns that not every grant, person and [[repository]] was compared with every other";
         report.warning("checks-skipped", 0, detail);

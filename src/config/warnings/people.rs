@@ -32,6 +32,7 @@ fn callers_that_never_come(at: usize, what: &str, callers: &[CallerPattern], fil
     for caller in callers.iter().filter(|caller| comes(caller, file.listeners) == Some(false)) {
         let kind = match caller {
             CallerPattern::UnixUser(_) | CallerPattern::UnixGroup(_) => "a unix socket",
+            CallerPattern::Token { .. } => "tokens",
             CallerPattern::Anonymous(_) => "callers without authentication",
             _ => "client certificates",
         };

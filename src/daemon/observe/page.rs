@@ -11,19 +11,20 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::daemon::tokens::Tokens;
 use crate::engine::{BUCKETS, Engine};
 use crate::keystore::Condition;
 
 /// The page at this moment.
-pub(super) fn render(engine: Arc<Engine>) -> Result<String, fmt::Error> {
+pub(super) fn render(engine: Arc<Engine>, tokens: Arc<Tokens>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("sealward");
-    registry.register_collector(Box::new(Page(engine)));
+    registry.register_collector(Box::new(Page(engine, tokens)));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
 }
 
-struct Page(Arc<Engine>);
+struct Page(Arc<Engine>, Arc<Tokens>);
 
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,6 +40,7 @@ impl Collector for Page {
         self.guards(&mut encoder)?;
         self.keystores(&mut encoder)?;
         self.pending(&mut encoder)?;
+        self.tokens(&mut encoder)?;
         self.ledger(&mut encoder)
     }
 }
@@ -145,6 +147,37 @@ impl Page {
         let help = "Bytes of what waits for people";
         let metric = encoder.encode_descriptor("pending_bytes", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX)).encode(metric)
+    }
+
+    fn tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let metrics = self.1.0.metrics();
+        let counters = [
+            ("tokens", "Bearer tokens by provider and result", metrics.tokens()),
+            ("token_key_fetches", "Fetches of token issuers' keys by result", metrics.fetches()),
+        ];
+        for (name, help, counts) in counters {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for ((provider, result), count) in counts {
+                let labels = [("provider", provider.as_str()), ("result", result)];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let issuers = self.1.0.issuers();
+        let help = "Keys that verify a provider's tokens";
+        let mut metric = encoder.encode_descriptor("token_keys", help, None, MetricType::Gauge)?;
+        for issuer in &issuers {
+            let keys = i64::try_from(issuer.keys).unwrap_or(i64::MAX);
+            ConstGauge::new(keys).encode(metric.encode_family(&[("provider", issuer.name.as_str())])?)?;
+        }
+        let help = "Seconds since a provider's keys were fetched";
+        let mut metric = encoder.encode_descriptor("token_keys_age_seconds", help, None, MetricType::Gauge)?;
+        for issuer in &issuers {
+            if let Some(age) = issuer.age {
+                let age = i64::try_from(age).unwrap_or(i64::MAX);
+                ConstGauge::new(age).encode(metric.encode_family(&[("provider", issuer.name.as_str())])?)?;
+            }
+        }
+        Ok(())
     }
 
     fn ledger(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

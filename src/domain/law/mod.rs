@@ -4,5 +4,6 @@ pub mod attended;
 pub mod ceremony;
 pub mod challenge;
 pub mod keys;
+pub mod recover;
 pub mod roots;
 pub mod sign;

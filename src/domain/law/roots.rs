@@ -118,12 +118,14 @@ pub fn publish(
     Ok(RootDecision::Accepted { roots, keys })
 }
 
-/// Decides about seeding a guard from metadata that `tuf` verified under the trusted root.
+/// Decides about seeding a guard from metadata that `tuf` verified under the trusted root. Which of the keys that it `listed`
+/// for the role released before is not known here: each of them may have.
 pub fn seed(
     name: &GuardName,
     statement: &Statement,
     existing: Option<&Guard>,
     policy: &RepositoryPolicy,
+    listed: BTreeSet<KeyId>,
     now: Instant,
     by: String,
 ) -> Result<Guard, Denial> {
@@ -132,8 +134,11 @@ pub fn seed(
         let detail = format!("the file is of type {}, the guard is of {}", statement.metadata_type(), name.role);
         return Err(Denial::new(Reason::WrongRole, detail));
     }
-    let seeded = Guard::seeded_from(name.clone(), statement, now, by);
+    let seeded = Guard { signers: listed, ..Guard::seeded_from(name.clone(), statement, now, by) };
     match existing {
+        Some(guard) if guard.name.epoch > 1 => {
+            Err(Denial::new(Reason::AlreadySeeded, format!("the guard of {name} began by a recovery")))
+        }
         Some(guard) if guard.head.is_some() => {
             Err(Denial::new(Reason::AlreadySeeded, format!("the guard of {name} has a head")))
         }

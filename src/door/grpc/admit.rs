@@ -9,7 +9,6 @@ use axum::response::Response;
 use super::call::request_id;
 use super::undecoded;
 use crate::domain::caller::Caller;
-use crate::domain::outcome::Reason;
 use crate::door::identity::NoIdentity;
 use crate::door::peer::Peer;
 use crate::engine::Engine;
@@ -36,8 +35,8 @@ pub(super) async fn admit(State(engine): State<Arc<Engine>>, mut request: Reques
         Err(error) => {
             let id = request_id();
             tracing::warn!(request = %id, listener, %error, "a peer without an identity");
-            engine.count_unauthenticated(listener);
-            to_status(Reason::Unauthenticated, &error.to_string(), &id).into_http()
+            engine.count_turned_away(listener, error.reason());
+            to_status(error.reason(), &error.to_string(), &id).into_http()
         }
     }
 }

@@ -50,7 +50,7 @@ impl Door {
 }
 
 /// The `grpc-timeout` header (gRPC over HTTP/2, section Requests): at most eight digits and a unit.
-fn asked_for<T>(request: &Request<T>) -> Option<Duration> {
+pub(super) fn asked_for<T>(request: &Request<T>) -> Option<Duration> {
     let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 {

@@ -8,6 +8,7 @@ mod call;
 mod keys;
 mod present;
 mod root;
+mod sign_stream;
 mod signing;
 mod undecoded;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tonic::service::Routes;
 
 use crate::engine::Engine;
@@ -37,43 +39,84 @@ pub(crate) struct Door {
     engine: Arc<Engine>,
     limits: Limits,
     in_flight: InFlight,
+    streams: Places,
 }
 
 /// Requests that are served at once, over all listeners.
 const MOST_IN_FLIGHT: usize = 1024;
+/// Streams that are open at once, over all listeners: each may sleep, and holds little until it does something.
+const MOST_STREAMS: usize = 256;
 
 /// How many requests are being served. A stop waits for them, and not for clients that merely stay connected.
-#[derive(Clone, Debug, Default)]
-pub struct InFlight(Arc<AtomicUsize>);
+#[derive(Clone, Debug)]
+pub struct InFlight {
+    places: Places,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        Self { places: Places::new(MOST_IN_FLIGHT), stop: Arc::default() }
+    }
+}
 
 impl InFlight {
     /// Now.
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::Acquire)
+        self.places.taken.load(Ordering::Acquire)
+    }
+
+    /// Ends what would go on for as long as its client likes.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Until [`Self::stop`].
+    async fn stopping(&self) {
+        // The sender lives as long as we do.
+        drop(self.stop.subscribe().wait_for(|stop| *stop).await);
     }
 
     /// `None` when too many are being served. A client that hangs up frees its connection at once, and its work not.
     fn enter(&self) -> Option<Entered> {
-        let entered = (self.0.fetch_add(1, Ordering::AcqRel) < MOST_IN_FLIGHT).then(|| Entered(self.clone()));
+        self.places.enter()
+    }
+}
+
+/// As many at once as there are places.
+#[derive(Clone, Debug)]
+struct Places {
+    taken: Arc<AtomicUsize>,
+    most: usize,
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        Self { taken: Arc::default(), most }
+    }
+
+    fn enter(&self) -> Option<Entered> {
+        let entered = (self.taken.fetch_add(1, Ordering::AcqRel) < self.most).then(|| Entered(self.clone()));
         if entered.is_none() {
-            self.0.fetch_sub(1, Ordering::AcqRel);
+            self.taken.fetch_sub(1, Ordering::AcqRel);
         }
         entered
     }
 }
 
 /// Counts down when it is dropped, also in a panic.
-struct Entered(InFlight);
+struct Entered(Places);
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// All services of version 1.
 pub fn routes(engine: Arc<Engine>, limits: Limits, in_flight: InFlight) -> Routes {
-    let door = Door { engine: Arc::clone(&engine), limits, in_flight };
+    let streams = Places::new(MOST_STREAMS);
+    let door = Door { engine: Arc::clone(&engine), limits, in_flight, streams };
     let bytes = limits.message_bytes;
     let routes = Routes::new(
         v1::signing_service_server::SigningServiceServer::new(door.clone()).max_decoding_message_size(bytes),

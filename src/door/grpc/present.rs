@@ -6,31 +6,65 @@ use crate::domain::key::KeyRecord;
 use crate::domain::public_key::PublicKey;
 use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::time::Instant;
-use crate::engine::{Explanation, Signed, Status, Waiting, key_forms};
+use crate::engine::{DelegationMet, Explanation, KeySigned, Released, Signed, Status, Waiting, key_forms};
 use crate::wire::v1;
 
 pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
-    let Signed { signatures, refusals, trusted_threshold_met, staged_threshold_met, version, digest } = signed;
+    let Signed { signatures, refusals, trusted_threshold_met, staged_threshold_met, delegations, version, digest } =
+        signed;
+    let delegation = |one: DelegationMet| v1::DelegationThreshold {
+        delegator: one.delegator.to_string(),
+        threshold: one.threshold,
+        met: one.met,
+    };
     v1::SignResponse {
-        signatures: signatures
-            .into_iter()
-            .map(|one| v1::KeySignature {
-                key: one.key.to_string(),
-                tuf_key_id: one.tuf_key_id,
-                signature: one.signature.into(),
-                step: one.step.name().to_owned(),
-                scheme: one.scheme.to_owned(),
-            })
-            .collect(),
+        signatures: signatures.into_iter().map(key_signature).collect(),
         refusals: refusals
             .into_iter()
             .map(|(key, denial)| v1::KeyRefusal { key: key.to_string(), refusal: Some(denial.into()) })
             .collect(),
         trusted_threshold_met,
         staged_threshold_met,
+        delegations: delegations.into_iter().map(delegation).collect(),
         version: version.get(),
         digest: digest.to_string(),
         request_id: request_id.to_owned(),
+    }
+}
+
+fn key_signature(one: KeySigned) -> v1::KeySignature {
+    let KeySigned { key, tuf_key_id, signature, step, scheme } = one;
+    v1::KeySignature {
+        key: key.to_string(),
+        tuf_key_id,
+        signature: signature.into(),
+        step: step.name().to_owned(),
+        scheme: scheme.to_owned(),
+    }
+}
+
+pub(super) fn released(released: Released) -> v1::GetReleasedResponse {
+    let Released {
+        file,
+        version,
+        digest,
+        epoch,
+        released,
+        released_for,
+        signatures,
+        trusted_threshold_met,
+        staged_threshold_met,
+    } = released;
+    v1::GetReleasedResponse {
+        file: file.into(),
+        version: version.get(),
+        digest: digest.to_string(),
+        epoch,
+        released: released.to_string(),
+        released_for,
+        signatures: signatures.into_iter().map(key_signature).collect(),
+        trusted_threshold_met,
+        staged_threshold_met,
     }
 }
 

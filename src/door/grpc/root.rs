@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::Door;
 use super::present;
-use crate::engine::RootUpload;
+use crate::engine::{NewEpoch, RootUpload};
 use crate::wire::v1::{self, root_service_server::RootService};
 
 #[tonic::async_trait]
@@ -57,6 +57,20 @@ impl RootService for Door {
             let v1::SeedGuardRequest { repository, role, file } = request;
             let seeded = door.engine.seed_guard(&call, &repository, &role, file.to_vec()).await?;
             Ok(v1::SeedGuardResponse { version: seeded.version.get(), caution: seeded.caution.to_owned() })
+        })
+        .await
+    }
+
+    async fn recover_guard(
+        &self,
+        request: Request<v1::RecoverGuardRequest>,
+    ) -> Result<Response<v1::RecoverGuardResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let v1::RecoverGuardRequest { repository, role, goes_on_from } = request;
+            let begun = door.engine.recover_guard(&call, &repository, &role, goes_on_from).await?;
+            let NewEpoch { epoch, goes_on_from, closed_at, barred } = begun;
+            let barred = barred.iter().map(ToString::to_string).collect();
+            Ok(v1::RecoverGuardResponse { epoch, goes_on_from, closed_at, barred })
         })
         .await
     }

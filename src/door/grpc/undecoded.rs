@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use super::call::request_id;
 use crate::domain::caller::Caller;
-use crate::domain::outcome::Reason;
+use crate::domain::outcome::{Denial, Reason};
 use crate::engine::Engine;
 use crate::wire::status::to_status;
 
@@ -23,7 +23,18 @@ pub(super) fn name(engine: &Engine, caller: &Caller, response: Response) -> Resp
 /// The refusal that tonic meant; `None` for answers of verbs, whose refusals carry details, and for what we have no rule
 /// about, such as an unknown method.
 fn undecoded(headers: &HeaderMap) -> Option<(Reason, &'static str)> {
-    let status = Status::from_header_map(headers)?;
+    of_status(&Status::from_header_map(headers)?)
+}
+
+/// A message of a stream that never became one.
+pub(super) fn denial(status: &Status) -> Denial {
+    match of_status(status) {
+        Some((reason, detail)) => Denial::new(reason, detail),
+        None => Denial::new(Reason::Malformed, status.message()),
+    }
+}
+
+fn of_status(status: &Status) -> Option<(Reason, &'static str)> {
     if !status.details().is_empty() {
         return None;
     }

@@ -8,11 +8,12 @@ use super::{Prepared, Results, predecessor_failed, set};
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::attended::{Attendance, Wait};
-use crate::domain::law::sign::{self as law, Answer, Decision, Keys, Situation};
+use crate::domain::law::sign::{self as law, Answer, Decision, Delegators, Keys, Situation};
 use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::RepositoryPolicy;
 use crate::domain::public_key::KeyId;
+use crate::domain::root::RoleKeys;
 use crate::engine::{Call, Engine, Rules};
 use crate::ledger::{Expect, View};
 
@@ -25,6 +26,8 @@ pub(super) struct Allowed {
     pub(super) expects: Vec<Expect>,
     /// Earlier items of this attempt that it builds on, by index.
     pub(super) builds_on: BTreeSet<usize>,
+    /// For a delegated role: who lists its keys, and with which threshold.
+    pub(super) delegators: Vec<(Role, RoleKeys)>,
 }
 
 /// An item that the law denied while earlier items of this attempt counted as released. The denial stands once they are.
@@ -106,8 +109,10 @@ impl Engine {
                 Ok(Answer::Pending(_)) => {} // what it would be bound to is not released yet: the next pass asks
                 Ok(Answer::Permit(decision)) => {
                     let expects = expectations(item, &decision, &view, &guards, &read);
+                    let delegators = delegators(item, &guards);
                     let view = Arc::clone(&view);
-                    let item_allowed = Allowed { index, decision: *decision, view, expects, builds_on: earlier };
+                    let decision = *decision;
+                    let item_allowed = Allowed { index, decision, view, expects, builds_on: earlier, delegators };
                     if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
@@ -144,6 +149,7 @@ pub(in crate::engine) fn situation<'a>(
         guards,
         roots: &view.roots,
         attached_snapshot: item.attached.as_ref(),
+        may_delegate: item.may_delegate,
         now,
         caller,
         attendance,
@@ -166,7 +172,20 @@ fn roles_read(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> BTreeSet<Role>
     if head.is_some_and(|head| head.version == item.statement.version() && head.digest != item.statement.digest()) {
         roles.extend(law::lister(&item.role));
     }
+    if let Role::Delegated(_) = item.role {
+        roles.insert(Role::Targets);
+        roles.extend(law::delegators_read(guards).cloned());
+    }
     roles
+}
+
+/// Who lists the keys of a delegated role, as far as their heads are held here.
+fn delegators(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> Vec<(Role, RoleKeys)> {
+    if !matches!(item.role, Role::Delegated(_)) {
+        return Vec::new();
+    }
+    let owned = |(role, signers): (&Role, &RoleKeys)| (role.clone(), signers.clone());
+    Delegators::of(guards, &item.role).listing.into_iter().map(owned).collect()
 }
 
 /// Denials that rest on earlier items: those were released, are decided again, or failed.

@@ -29,7 +29,9 @@ use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
 use crate::domain::public_key::KeyId;
-use crate::ledger::{CommitError, Condition, Identity, Intent, Ledger, LedgerError, Metrics, OnCommitted, Unit, View};
+use crate::ledger::{
+    CommitError, Condition, Identity, Intent, Kept, Ledger, LedgerError, Metrics, OnCommitted, Unit, View,
+};
 
 /// How many repositories are held in memory at most.
 const CACHED_VIEWS: usize = 4096;
@@ -173,18 +175,20 @@ impl Ledger for SqliteLedger {
         file.map(|file| self.genuine(file, Some(*digest), &format!("the file of root {digest}"))).transpose()
     }
 
-    fn head_payload(&self, guard: &GuardName) -> Result<Option<Vec<u8>>, LedgerError> {
+    fn guard(&self, name: &GuardName) -> Result<Option<Kept>, LedgerError> {
         let found = self.read(|connection| {
             connection
                 .query_row(
                     "SELECT record, digest, payload FROM guards WHERE repository = ?1 AND role = ?2 AND epoch = ?3",
-                    params![guard.repository.as_str(), guard.role.as_str(), guard.epoch],
+                    params![name.repository.as_str(), name.role.as_str(), name.epoch],
                     |row| Ok((rows::json::<Guard>(row, 0)?, row.get::<_, Option<Vec<u8>>>(2)?)),
                 )
                 .optional()
         })?;
-        let Some((record, Some(payload))) = found else { return Ok(None) };
-        self.genuine(payload, record.head.map(|head| head.digest), &format!("the payload of {guard}")).map(Some)
+        let Some((guard, payload)) = found else { return Ok(None) };
+        let digest = guard.head.as_ref().map(|head| head.digest);
+        let genuine = |payload| self.genuine(payload, digest, &format!("the payload of {name}"));
+        Ok(Some(Kept { payload: payload.map(genuine).transpose()?, guard }))
     }
 
     fn pending(&self) -> Result<Vec<Pending>, LedgerError> {

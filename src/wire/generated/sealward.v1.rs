@@ -46,13 +46,28 @@ pub struct SignResponse {
     /// The request, as logs and leaves name it.
     #[prost(string, tag = "7")]
     pub request_id: ::prost::alloc::string::String,
+    /// For a delegated role: what each delegator demands whose newest metadata is held here.
+    #[prost(message, repeated, tag = "8")]
+    pub delegations: ::prost::alloc::vec::Vec<DelegationThreshold>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DelegationThreshold {
+    /// targets, or another delegated role.
+    #[prost(string, tag = "1")]
+    pub delegator: ::prost::alloc::string::String,
+    /// How many distinct keys must sign.
+    #[prost(uint64, tag = "2")]
+    pub threshold: u64,
+    /// Whether the signatures over this version meet it.
+    #[prost(bool, tag = "3")]
+    pub met: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeySignature {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    /// The TUF key id under which the root lists the key, or the one that the caller named.
+    /// The TUF key id under which the root or the delegator lists the key, or the one that the caller named.
     #[prost(string, tag = "2")]
     pub tuf_key_id: ::prost::alloc::string::String,
     /// The signature.
@@ -122,6 +137,38 @@ pub mod sign_batch_result {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignStreamRequest {
+    /// Comes back with the outcome; the daemon does nothing else with it.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// What is asked of Sign.
+    #[prost(message, optional, tag = "2")]
+    pub request: ::core::option::Option<SignRequest>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SignStreamResponse {
+    /// That of the item.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// The request, as logs and leaves name it; items that were decided together share one.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(oneof = "sign_stream_response::Result", tags = "2, 3")]
+    pub result: ::core::option::Option<sign_stream_response::Result>,
+}
+/// Nested message and enum types in `SignStreamResponse`.
+pub mod sign_stream_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        /// What was released.
+        #[prost(message, tag = "2")]
+        Response(super::SignResponse),
+        /// Why nothing was.
+        #[prost(message, tag = "3")]
+        Refusal(super::Refusal),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainRequest {
     /// What would be asked of Sign.
     #[prost(message, optional, tag = "1")]
@@ -165,6 +212,52 @@ pub struct GetPublicKeyResponse {
     /// The key in every form.
     #[prost(message, optional, tag = "1")]
     pub public_key: ::core::option::Option<PublicKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetReleasedRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The version that is wanted; 0: the newest. Only the newest is kept.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// The epoch; 0: the newest. Epochs that a recovery closed stay readable.
+    #[prost(uint32, tag = "4")]
+    pub epoch: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetReleasedResponse {
+    /// The file to publish: the payload with every signature that was released over it, under the key ids of the trusted
+    /// root, else of the staged one.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub file: ::prost::bytes::Bytes,
+    /// The version.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// SHA-256 of the payload.
+    #[prost(string, tag = "3")]
+    pub digest: ::prost::alloc::string::String,
+    /// The epoch.
+    #[prost(uint32, tag = "4")]
+    pub epoch: u32,
+    /// When it was released first, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "5")]
+    pub released: ::prost::alloc::string::String,
+    /// For whom.
+    #[prost(string, tag = "6")]
+    pub released_for: ::prost::alloc::string::String,
+    /// The signatures; each step is replay.
+    #[prost(message, repeated, tag = "7")]
+    pub signatures: ::prost::alloc::vec::Vec<KeySignature>,
+    /// As in SignResponse.
+    #[prost(bool, optional, tag = "8")]
+    pub trusted_threshold_met: ::core::option::Option<bool>,
+    /// As in SignResponse.
+    #[prost(bool, optional, tag = "9")]
+    pub staged_threshold_met: ::core::option::Option<bool>,
 }
 /// The public half of a key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -556,6 +649,34 @@ pub struct RejectResponse {
     #[prost(bool, tag = "2")]
     pub changed: bool,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverGuardRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The version that the new epoch goes on from, at most the one that was released last: the next payload is above it, by
+    /// max_version_step at most. 0: from the beginning.
+    #[prost(uint64, tag = "3")]
+    pub goes_on_from: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverGuardResponse {
+    /// The new epoch.
+    #[prost(uint32, tag = "1")]
+    pub epoch: u32,
+    /// As asked.
+    #[prost(uint64, tag = "2")]
+    pub goes_on_from: u64,
+    /// The version that the closed epoch released last.
+    #[prost(uint64, tag = "3")]
+    pub closed_at: u64,
+    /// Keys that never sign for this role again.
+    #[prost(string, repeated, tag = "4")]
+    pub barred: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCheckpointRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -919,6 +1040,33 @@ pub mod signing_service_client {
                 .insert(GrpcMethod::new("sealward.v1.SigningService", "SignBatch"));
             self.inner.unary(req, path, codec).await
         }
+        /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
+        /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
+        /// ahead a little and no further than its answers are read. It ends the stream with shutting-down when it stops.
+        pub async fn sign_stream(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::SignStreamRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SignStreamResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.SigningService/SignStream",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.SigningService", "SignStream"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Says what Sign would answer, without signing.
         pub async fn explain(
             &mut self,
@@ -969,6 +1117,31 @@ pub mod signing_service_client {
                 .insert(GrpcMethod::new("sealward.v1.SigningService", "GetPublicKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// What a role released last, as a file to publish: for whoever lost what was signed.
+        pub async fn get_released(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetReleasedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetReleasedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.SigningService/GetReleased",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.SigningService", "GetReleased"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -998,6 +1171,19 @@ pub mod signing_service_server {
             tonic::Response<super::SignBatchResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the SignStream method.
+        type SignStreamStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SignStreamResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
+        /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
+        /// ahead a little and no further than its answers are read. It ends the stream with shutting-down when it stops.
+        async fn sign_stream(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::SignStreamRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::SignStreamStream>, tonic::Status>;
         /// Says what Sign would answer, without signing.
         async fn explain(
             &self,
@@ -1009,6 +1195,14 @@ pub mod signing_service_server {
             request: tonic::Request<super::GetPublicKeyRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetPublicKeyResponse>,
+            tonic::Status,
+        >;
+        /// What a role released last, as a file to publish: for whoever lost what was signed.
+        async fn get_released(
+            &self,
+            request: tonic::Request<super::GetReleasedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetReleasedResponse>,
             tonic::Status,
         >;
     }
@@ -1178,6 +1372,54 @@ pub mod signing_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.SigningService/SignStream" => {
+                    #[allow(non_camel_case_types)]
+                    struct SignStreamSvc<T: SigningService>(pub Arc<T>);
+                    impl<
+                        T: SigningService,
+                    > tonic::server::StreamingService<super::SignStreamRequest>
+                    for SignStreamSvc<T> {
+                        type Response = super::SignStreamResponse;
+                        type ResponseStream = T::SignStreamStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::SignStreamRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SigningService>::sign_stream(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SignStreamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sealward.v1.SigningService/Explain" => {
                     #[allow(non_camel_case_types)]
                     struct ExplainSvc<T: SigningService>(pub Arc<T>);
@@ -1253,6 +1495,51 @@ pub mod signing_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetPublicKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.SigningService/GetReleased" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetReleasedSvc<T: SigningService>(pub Arc<T>);
+                    impl<
+                        T: SigningService,
+                    > tonic::server::UnaryService<super::GetReleasedRequest>
+                    for GetReleasedSvc<T> {
+                        type Response = super::GetReleasedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetReleasedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SigningService>::get_released(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetReleasedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2002,6 +2289,31 @@ pub mod root_service_client {
                 .insert(GrpcMethod::new("sealward.v1.RootService", "SeedGuard"));
             self.inner.unary(req, path, codec).await
         }
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        pub async fn recover_guard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecoverGuardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecoverGuardResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/RecoverGuard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "RecoverGuard"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2045,6 +2357,14 @@ pub mod root_service_server {
             request: tonic::Request<super::SeedGuardRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SeedGuardResponse>,
+            tonic::Status,
+        >;
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        async fn recover_guard(
+            &self,
+            request: tonic::Request<super::RecoverGuardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecoverGuardResponse>,
             tonic::Status,
         >;
     }
@@ -2290,6 +2610,51 @@ pub mod root_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SeedGuardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.RootService/RecoverGuard" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecoverGuardSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::RecoverGuardRequest>
+                    for RecoverGuardSvc<T> {
+                        type Response = super::RecoverGuardResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecoverGuardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::recover_guard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecoverGuardSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

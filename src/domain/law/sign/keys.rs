@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::delegations::check_listed;
 use super::{KeyVerdicts, Keys, Situation, candidates};
 use crate::domain::guard::{Guard, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
@@ -73,8 +74,10 @@ fn check_key(situation: &Situation<'_>, guard: &Guard, record: &KeyRecord) -> Re
         let detail = format!("key {id} released {role} before epoch {} began", guard.name.epoch);
         return Err(Denial::new(Reason::EpochClosed, detail));
     }
-    let is_top_level = !matches!(role, Role::Delegated(_));
-    if is_top_level && !roots.is_unrooted() && roots.key_id_for(role, &id).is_none() {
+    if let Role::Delegated(_) = role {
+        return check_listed(situation, &id);
+    }
+    if !roots.is_unrooted() && roots.key_id_for(role, &id).is_none() {
         return Err(Denial::new(Reason::KeyNotListed, format!("no root of {repository} lists key {id} for {role}")));
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 mod advance;
 mod content;
+mod delegations;
 mod keys;
 mod people;
 mod supersede;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use advance::{check_advance, lowest_needed};
 use content::check_content;
+pub use delegations::{Delegators, delegators_read};
 use keys::{cosigns_only, weigh_keys};
 use people::attended;
 use supersede::check_supersede;
@@ -23,7 +25,7 @@ use crate::domain::outcome::{Denial, Reason};
 use crate::domain::permit::{Online, Permit};
 use crate::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
 use crate::domain::public_key::KeyId;
-use crate::domain::root::Roots;
+use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::signature::Signature;
 use crate::domain::statement::Statement;
 use crate::domain::time::Instant;
@@ -47,6 +49,8 @@ pub struct Situation<'a> {
     pub roots: &'a Roots,
     /// The signed snapshot that came along with a timestamp.
     pub attached_snapshot: Option<&'a AttachedSnapshot>,
+    /// Whether the caller may change delegations, besides signing.
+    pub may_delegate: bool,
     /// The time of the decision.
     pub now: Instant,
     /// Who asks, as leaves name them.
@@ -279,6 +283,7 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
         return Err(Denial::new(Reason::Unseeded, format!("nothing is known of what {role} of {repository} released")));
     };
     let relation = guard.relate(statement, limits.max_supersedes)?;
+    delegations::check_change(situation, Some(guard))?;
     match relation {
         Relation::Above { head_version } => check_advance(situation, limits, guard, head_version)?,
         Relation::Supersedes => check_supersede(situation, limits, guard)?,
@@ -289,11 +294,8 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
 }
 
 /// Whether the signatures of a head meet a role's threshold in a root.
-pub fn meets_threshold(root: &crate::domain::root::VerifiedRoot, role: &Role, signed: &BTreeSet<KeyId>) -> bool {
-    root.roles.get(role).is_some_and(|keys| {
-        let count = keys.keys.keys().filter(|key| signed.contains(key)).count();
-        u64::try_from(count).is_ok_and(|count| count >= keys.threshold)
-    })
+pub fn meets_threshold(root: &VerifiedRoot, role: &Role, signed: &BTreeSet<KeyId>) -> bool {
+    root.roles.get(role).is_some_and(|signers| signers.is_met_by(signed))
 }
 
 /// The name of a role's guard in its first epoch. Later epochs come with recovery.
