@@ -3,12 +3,25 @@
 use serde_json::{Value, json};
 
 use crate::client::messages::{
-    GrantSummary, GuardStatus, Key, KeySignature, KeystoreStatus, Latch, Pending, PublicKey, Refusal, RootRole,
-    RootState, RootSummary, TufKeyForm,
+    Configuration, GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, Pending, PublicKey,
+    Refusal, RootRole, RootState, RootSummary, Thresholds, TufKeyForm,
 };
 
 pub(super) fn key(key: &Key) -> Value {
-    let Key { public_key, repository, roles, keystore, state, kind, created } = key;
+    let Key {
+        public_key,
+        repository,
+        roles,
+        keystore,
+        state,
+        kind,
+        created,
+        activated,
+        retired,
+        destroy_due,
+        destroyed,
+    } = key;
+    let happened = |at: &str| (!at.is_empty()).then(|| at.to_owned());
     json!({
         "public_key": public_key.as_ref().map(self::public_key),
         "repository": repository,
@@ -17,6 +30,10 @@ pub(super) fn key(key: &Key) -> Value {
         "state": state,
         "kind": kind,
         "created": created,
+        "activated": happened(activated),
+        "retired": happened(retired),
+        "destroy_due": happened(destroy_due),
+        "destroyed": happened(destroyed),
     })
 }
 
@@ -35,6 +52,11 @@ pub(super) fn public_key(public_key: &PublicKey) -> Value {
         "tuf_key_id": tuf_key_id,
         "tuf_key_forms": forms,
     })
+}
+
+pub(super) fn configuration(configuration: &Configuration) -> Value {
+    let Configuration { sha256, since, refused, problems } = configuration;
+    json!({ "sha256": sha256, "since": since, "refused": refused, "problems": problems })
 }
 
 pub(super) fn refusal(refusal: &Refusal) -> Value {
@@ -134,6 +156,35 @@ pub(super) fn keystore(status: &KeystoreStatus) -> Value {
         "algorithms": algorithms,
         "keys": keys,
         "orphans": orphans,
+    })
+}
+
+pub(super) fn key_use(key: &KeyUse) -> Value {
+    let KeyUse {
+        key,
+        repository,
+        role,
+        age_seconds,
+        cryptoperiod,
+        age_level,
+        signatures,
+        max_signatures,
+        signatures_level,
+    } = key;
+    let bounds = |bounds: &Option<Thresholds>| {
+        let Thresholds { warn, stage, refuse } = bounds.unwrap_or_default();
+        json!({ "warn": warn, "stage": stage, "refuse": refuse })
+    };
+    json!({
+        "key": key,
+        "repository": repository,
+        "role": role,
+        "age_seconds": age_seconds,
+        "cryptoperiod": bounds(cryptoperiod),
+        "age_level": age_level,
+        "signatures": signatures,
+        "max_signatures": bounds(max_signatures),
+        "signatures_level": signatures_level,
     })
 }
 

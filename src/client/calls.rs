@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::connect::connect;
 use super::retry::{Repeat, pause_before_next};
+use super::token::{Bearer, TokenSource};
 use super::{ClientError, Server, TlsFiles, messages};
 use crate::wire::MESSAGE_LIMIT_BYTES;
 use crate::wire::v1;
@@ -27,13 +28,29 @@ pub struct Client {
     channels: Arc<[Channel]>,
     turn: Arc<AtomicUsize>,
     timeout: Duration,
+    bearer: Option<Bearer>,
 }
 
 impl Client {
     /// Connects. The files matter for `https://` only. Each later call has `timeout` for all its attempts together.
     pub async fn connect(server: &Server, tls: &TlsFiles, timeout: Duration) -> Result<Self, ClientError> {
         let channels = connect(server, tls, timeout).await?.into();
-        Ok(Self { channels, turn: Arc::default(), timeout })
+        Ok(Self { channels, turn: Arc::default(), timeout, bearer: None })
+    }
+
+    /// The same connection, each call with a token. Only for a server that [`Server::takes_tokens`]: over another
+    /// connection it would prove nothing.
+    #[must_use]
+    pub fn with_token(&self, source: TokenSource) -> Self {
+        Self { bearer: Some(Bearer::new(source)), ..self.clone() }
+    }
+
+    /// Adds what proves who calls, where the connection does not.
+    pub(super) async fn authorize<Q>(&self, request: &mut Request<Q>) -> Result<(), ClientError> {
+        if let Some(bearer) = &self.bearer {
+            request.metadata_mut().insert("authorization", bearer.authorization().await?);
+        }
+        Ok(())
     }
 
     /// The same connection with another deadline per call.
@@ -72,6 +89,9 @@ impl Client {
         let mut attempt = 1;
         loop {
             let mut request = Request::new(message.clone());
+            timeout_at(deadline, self.authorize(&mut request))
+                .await
+                .map_err(|_| ClientError::Deadline { timeout: self.timeout })??;
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             // The transport's timer ends with the first header of an answer; this one covers its body.
             let Ok(answer) = timeout_at(deadline, send(self.channel()?, request)).await else { return Err(late) };
@@ -128,10 +148,20 @@ calls! {
     key_service_client::KeyServiceClient list_keys(ListKeysRequest) -> ListKeysResponse, Harmless;
     /// One key record.
     key_service_client::KeyServiceClient get_key(GetKeyRequest) -> GetKeyResponse, Harmless;
+    /// Retires a key; retiring it again changes nothing.
+    key_service_client::KeyServiceClient retire(RetireRequest) -> RetireResponse, Harmless;
+    /// Asks for a key's destruction; asking again changes nothing.
+    key_service_client::KeyServiceClient destroy(DestroyRequest) -> DestroyResponse, Harmless;
+    /// Takes a destruction back. Never repeated by itself: the second answer would be a denial.
+    key_service_client::KeyServiceClient cancel_destroy(CancelDestroyRequest) -> CancelDestroyResponse, Never;
     /// Stages a root; staging it again changes nothing.
     root_service_client::RootServiceClient stage_root(StageRootRequest) -> StageRootResponse, Harmless;
     /// Promotes a root; promoting it again changes nothing.
     root_service_client::RootServiceClient publish_root(PublishRootRequest) -> PublishRootResponse, Harmless;
+    /// Takes the staged root back; with none staged it changes nothing.
+    root_service_client::RootServiceClient withdraw_root(WithdrawRootRequest) -> WithdrawRootResponse, Harmless;
+    /// Where a rotation stands.
+    root_service_client::RootServiceClient get_rotation(GetRotationRequest) -> GetRotationResponse, Harmless;
     /// The trusted and the staged root.
     root_service_client::RootServiceClient get_root(GetRootRequest) -> GetRootResponse, Harmless;
     /// Begins a guard. Never repeated by itself: the second answer would be a denial.
@@ -158,6 +188,8 @@ calls! {
     admin_service_client::AdminServiceClient who_am_i(WhoAmIRequest) -> WhoAmIResponse, Harmless;
     /// Health, latches, keystores, guards.
     admin_service_client::AdminServiceClient status(StatusRequest) -> StatusResponse, Harmless;
+    /// Reads the configuration anew. A repetition reads it once more.
+    admin_service_client::AdminServiceClient reload(ReloadRequest) -> ReloadResponse, Harmless;
 }
 
 #[cfg(test)]

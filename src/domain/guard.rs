@@ -103,6 +103,9 @@ pub struct Guard {
     /// When a recovery closed the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Instant>,
+    /// How many signatures each key made under this guard. A replay makes none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub signatures_made: BTreeMap<KeyId, u64>,
     /// Counts changes, from 1. A commit that decided on an older one is decided again.
     pub revision: u64,
 }
@@ -121,6 +124,11 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether a key signs anew in this step.
+    pub fn makes_a_signature(self) -> bool {
+        self != Self::Replay
+    }
+
     /// The name in leaves and answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -146,6 +154,7 @@ impl Guard {
             barred: BTreeSet::new(),
             goes_on_from: None,
             closed: None,
+            signatures_made: BTreeMap::new(),
             revision: 1,
         }
     }
@@ -337,6 +346,7 @@ impl Guard {
             barred: self.barred.clone(),
             goes_on_from: self.goes_on_from,
             closed: self.closed,
+            signatures_made: self.signatures_made.clone(),
             revision: self.revision.saturating_add(1),
         }
     }
@@ -366,6 +376,7 @@ impl Guard {
         next.withdrawn = self.withdrawn_with_head();
         next.barred = self.barred.union(&self.signers).copied().collect();
         next.rate = self.rate;
+        next.signatures_made = self.signatures_made.clone();
         next.goes_on_from = goes_on_from;
         next
     }
@@ -378,6 +389,16 @@ impl Guard {
             *kept = entry.version.max(*kept);
         }
         withdrawn
+    }
+
+    /// The guard with one more signature counted for each of these keys.
+    #[must_use]
+    pub(super) fn counted<'k>(mut self, keys: impl IntoIterator<Item = &'k KeyId>) -> Self {
+        for key in keys {
+            let made = self.signatures_made.entry(*key).or_default();
+            *made = made.saturating_add(1);
+        }
+        self
     }
 
     /// Whether the release rate allows one more now.

@@ -146,7 +146,13 @@ reasons! {
     RootPin "root-pin" Denied FailedPrecondition 77 "The first root is pinned: give the SHA-256 of its file with --pin, taken from where you trust it.";
     RootOmitsKey "root-omits-key" Denied FailedPrecondition 77 "The first root must list every active key of the repository, or name those that it leaves behind with --retire.";
     RootListsKeyHere "root-key-here" Denied PermissionDenied 77 "A key that a root lists for root or for an offline role is in a keystore of this daemon. Take that key away first.";
-    RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it.";
+    RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it; `sealward root show` tells which root is staged.";
+    KeyListed "key-listed" Denied FailedPrecondition 77 "A trusted or staged root lists this key. Publish a root without it, or withdraw the staged one.";
+    LastSigner "last-signer" Denied FailedPrecondition 77 "Without this key nothing would sign for the role. Let a root or another active key take its place first.";
+    NotRetired "not-retired" Denied FailedPrecondition 77 "Only a pending or retired key is destroyed. Let a root without it be published, or retire it with `sealward key retire`.";
+    NotScheduled "not-scheduled" Denied FailedPrecondition 77 "No destruction is waiting: none was asked for, or it has begun. `sealward key show` tells.";
+    CryptoperiodOver "cryptoperiod-over" Denied FailedPrecondition 77 "The key signed for as long as cryptoperiod allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
+    SignatureLimit "signature-limit" Denied FailedPrecondition 77 "The key made as many signatures as max_signatures allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
     NotNew "not-new-repository" Denied FailedPrecondition 77 "A guard or root of this name exists; leave out --new-repository.";
     AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard has released or seeded metadata; seeding happens once.";
     SeedUnverified "seed-unverified" Denied FailedPrecondition 77 "The published metadata does not verify under the trusted root. Publish the root here first.";
@@ -171,6 +177,7 @@ reasons! {
     BadTokenSignature "bad-token-signature" Failed Internal 70 "The keystore returned a signature that does not verify. Nothing was released. Check the device.";
     ShuttingDown "shutting-down" Failed Unavailable 75 "The daemon is stopping. Try again.";
     OverQuota "over-quota" Failed ResourceExhausted 75 "Too many requests at once. Try again after a pause.";
+    ConfigurationRefused "configuration-refused" Failed FailedPrecondition 78 "The new configuration is wrong, and the one in force stays. Correct what is listed, and reload again; `sealwardd config check` reads a file without a daemon.";
     LedgerIntegrity "ledger-integrity" Failed DataLoss 65 "The ledger does not pass its integrity check. Stop the daemon and restore or recover it.";
     Internal "internal" Failed Internal 70 "This is a defect in sealward. Please report it with the request id.";
 }

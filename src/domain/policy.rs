@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::algorithm::Algorithm;
 use super::name::{KeystoreName, Pattern, RepositoryName, Role, Sha256Digest};
+use super::thresholds::Thresholds;
 
 /// How a role signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,10 @@ pub struct RolePolicy {
     pub max_supersedes: u32,
     /// How often it may release.
     pub release_rate: ReleaseRate,
+    /// How long a key of it may be active, in seconds.
+    pub cryptoperiod: Thresholds,
+    /// How many signatures a key of it may make, over all its roles.
+    pub max_signatures: Thresholds,
     /// How many persons must approve a payload, where custody is attended.
     pub approvals: u32,
     /// How long a payload waits for them, in seconds.
@@ -70,6 +75,8 @@ pub const TARGETS_PAYLOAD_BYTES: usize = 64 << 20;
 /// Largest payload of other roles unless configured.
 pub const PAYLOAD_BYTES: usize = 8 << 20;
 const DAY: i64 = 24 * 60 * 60;
+/// How long a retired key is kept unless configured: 30 days.
+pub const DESTROY_DELAY_SECONDS: i64 = 30 * DAY;
 
 impl RolePolicy {
     /// The defaults of `law.md` for a role.
@@ -88,6 +95,8 @@ impl RolePolicy {
             first_listed_max: 10_000,
             max_supersedes: 0,
             release_rate: ReleaseRate { per_hour: rate.0, burst: rate.1 },
+            cryptoperiod: Thresholds::default(),
+            max_signatures: Thresholds::default(),
             approvals: 1,
             approval_expiry_seconds: DAY,
             max_pending: 16,
@@ -117,6 +126,8 @@ pub struct RepositoryPolicy {
     pub require_snapshot_bytes: bool,
     /// How many keys that are not destroyed a repository may have.
     pub max_keys: usize,
+    /// How long after its retirement a key may be destroyed at the earliest, in seconds.
+    pub destroy_delay_seconds: i64,
 }
 
 /// All policies of the daemon, in the order of the file. The first that matches holds.

@@ -6,21 +6,27 @@
 mod approve;
 mod audit;
 mod audited;
+mod destroy;
 mod explain;
 mod generate;
+mod key_use;
 mod keys;
 mod locks;
 mod metrics;
 mod pending;
 mod recover;
 mod released;
+mod reload;
+mod retire;
 mod root;
 mod rotate;
+mod rotation;
 mod seed;
 mod sign;
 mod start;
 mod status;
 mod whoami;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -28,12 +34,15 @@ use std::time::Instant as Monotonic;
 
 pub use approve::{PendingFile, Waiting};
 pub use audit::{Consistency, Inclusion, Leaves};
+pub use destroy::KeyChange;
 pub use explain::Explanation;
 pub use generate::KeyOrder;
+pub use key_use::KeyUse;
 pub use keys::key_forms;
 pub use metrics::{BUCKETS, Metrics, Stage};
 pub use recover::NewEpoch;
 pub use released::{Released, ReleasedQuery};
+pub use reload::{ConfigurationStatus, Prepare, Prepared, Reloaded};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
@@ -96,7 +105,7 @@ pub struct Parts {
 /// The verbs over their parts.
 pub struct Engine {
     ledger: Arc<dyn Ledger>,
-    desks: BTreeMap<KeystoreName, Arc<Desk>>,
+    desks: RwLock<Arc<BTreeMap<KeystoreName, Arc<Desk>>>>,
     rules: RwLock<Arc<Rules>>,
     clock: Arc<dyn Clock>,
     note_signer: Arc<dyn NoteSigner>,
@@ -113,7 +122,12 @@ pub struct Engine {
     unlisted: Mutex<BTreeSet<KeystoreName>>,
     /// Keystores that showed an offline key after the start, and why they are latched.
     latched: Mutex<BTreeMap<KeystoreName, String>>,
+    /// Keys that are to be destroyed, and when to look at each.
+    destructions: Mutex<BTreeMap<KeyId, Instant>>,
     started: Instant,
+    /// How the configuration is read anew; held while that happens.
+    reloading: tokio::sync::Mutex<Option<Prepare>>,
+    configuration: Mutex<Option<ConfigurationStatus>>,
     besides: OnceLock<Besides>,
 }
 
@@ -138,9 +152,9 @@ impl Engine {
         &self.ledger
     }
 
-    /// The keystores.
-    pub fn desks(&self) -> &BTreeMap<KeystoreName, Arc<Desk>> {
-        &self.desks
+    /// The keystores in force.
+    pub fn desks(&self) -> Arc<BTreeMap<KeystoreName, Arc<Desk>>> {
+        Arc::clone(&self.desks.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The engine's clock.
@@ -162,11 +176,14 @@ impl Engine {
         self.clock.now()
     }
 
-    fn desk(&self, name: &KeystoreName) -> Result<&Arc<Desk>, Denial> {
+    fn desk(&self, name: &KeystoreName) -> Result<Arc<Desk>, Denial> {
         if let Some(cause) = self.latched.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Err(Denial::new(Reason::Latched, format!("keystore {name}: {cause}")));
         }
-        self.desks.get(name).ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
+        self.desks()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
     }
 
     /// Waits for guards, no longer than the caller does.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Call, Engine};
+use super::{Call, ConfigurationStatus, Engine, KeyUse};
 use crate::domain::algorithm::Algorithm;
 use crate::domain::grant::Verb;
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
@@ -26,12 +26,16 @@ pub struct Status {
     pub keystores: Vec<KeystoreStatus>,
     /// Guards.
     pub guards: Vec<GuardStatus>,
+    /// Keys that sign, with their limits.
+    pub key_uses: Vec<KeyUse>,
     /// Size of the audit tree.
     pub tree_size: u64,
     /// What an operator should know.
     pub warnings: Vec<String>,
     /// Since when it runs.
     pub started: Instant,
+    /// The configuration in force.
+    pub configuration: Option<ConfigurationStatus>,
 }
 
 /// A named state in which requests fail until its cause is resolved.
@@ -89,7 +93,7 @@ impl Engine {
             self.rules().admit_daemon(call, Verb::Status)?;
             scope.admit();
             let mut keystores = Vec::new();
-            for (name, desk) in &self.desks {
+            for (name, desk) in &*self.desks() {
                 keystores.push(self.keystore_status(name, Arc::clone(desk.keystore())).await);
             }
             let identity = self.ledger.identity();
@@ -99,9 +103,11 @@ impl Engine {
                 latches: self.latches()?,
                 keystores,
                 guards: self.guards()?,
+                key_uses: self.key_uses()?,
                 tree_size: self.ledger.tree_size().map_err(|error| error.denial())?,
                 warnings: self.warnings()?,
                 started: self.started,
+                configuration: self.configuration(),
             })
         })
         .await
@@ -184,7 +190,7 @@ impl Engine {
                 intent.algorithm, intent.repository, intent.keystore, intent.begun
             ));
         }
-        for (name, desk) in &self.desks {
+        for (name, desk) in &*self.desks() {
             if let KeystoreCondition::NotReady { cause, since } = desk.keystore().probe() {
                 warnings.push(format!("keystore {name} does not sign since {since}: {cause}"));
             }
@@ -205,10 +211,19 @@ impl Engine {
             if view.roots.is_unrooted() {
                 warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));
             }
+            for key in &view.keys {
+                if let Some(failed) = key.history.destruction.and_then(|destruction| destruction.failed) {
+                    let (id, keystore) = (key.id(), &key.keystore);
+                    warnings.push(format!(
+                        "key {id} of {repository} was not destroyed at {failed}; keystore {keystore} is asked again"
+                    ));
+                }
+            }
             for root in view.roots.iter().filter(|root| root.expires <= now) {
                 warnings.push(format!("root {} of {repository} expired at {}", root.version, root.expires));
             }
         }
+        warnings.extend(self.key_uses()?.iter().flat_map(KeyUse::warnings));
         warnings.push("no anchor is set: a restored older copy of this machine's disk cannot be noticed".to_owned());
         Ok(warnings)
     }

@@ -122,6 +122,7 @@ fn numbers_outside_their_range_are_refused() {
         ("keystore = \"hsm\"", "release_rate = { per_hour = 0, burst = 1 }"),
         ("keystore = \"hsm\"", "release_rate = { per_hour = 1, burst = 0 }"),
         ("keystore = \"hsm\"", "release_rate = { per_hour = 4294967296 }"),
+        ("keystore = \"hsm\"", "max_signatures = { warn = 0 }"),
         ("keystore = \"hsm\"", "max_payload_bytes = 0"),
         ("keystore = \"hsm\"", "max_payload_bytes = 1_000_000_000"),
         ("keystore = \"hsm\"", "max_version_step = 0"),

@@ -11,6 +11,7 @@ use sealward::domain::caller::CallerPattern;
 use sealward::domain::grant::Verb;
 use sealward::domain::name::Role;
 use sealward::domain::policy::{Custody, ReleaseRate, RolePolicy};
+use sealward::domain::thresholds::Thresholds;
 use sealward::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
 
 use super::{LEAST, good, least_and, usual, usual_with};
@@ -72,7 +73,7 @@ version = 1
 ledger.directory = "/var/ledger"
 log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_factor = 12 } }
 log = { format = "json", level = "trace" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3 }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s" }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -123,6 +124,7 @@ pattern = "acme/**"
 require_root = true
 require_snapshot_bytes = true
 max_keys = 5
+destroy_delay = "2d"
 [repository.role.snapshot]
 custody = "online"
 max_expiry = "2w"
@@ -131,6 +133,8 @@ max_version_step = 2
 first_listed_max = 3
 max_supersedes = 2
 release_rate = { per_hour = 4, burst = 5 }
+cryptoperiod = { warn = "70d", stage = "80d", refuse = "90d" }
+max_signatures = { refuse = 6 }
 keystore = "hsm"
 algorithm = "ecdsa-p384"
 [repository.role.targets]
@@ -149,6 +153,8 @@ max_pending = 7
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
+    assert_eq!((limits.connections_per_caller, limits.requests_per_caller), (4, 5));
+    assert_eq!((limits.bytes_in_flight, limits.answer_patience), (400_000_000, Duration::from_secs(6)));
     assert_eq!(configuration.observe, Some(ObserveSettings::Loopback("[::1]:9464".parse().unwrap())));
     let kinds: Vec<_> = configuration.listeners.iter().map(|listener| &listener.kind).collect();
     let group = Some(SocketGroup::Name("wheel".into()));
@@ -184,6 +190,7 @@ max_pending = 7
 
     let policy = configuration.policies.find(&"acme/x/y".parse().unwrap()).unwrap();
     assert_eq!((policy.require_root, policy.require_snapshot_bytes, policy.max_keys), (true, true, 5));
+    assert_eq!(policy.destroy_delay_seconds, 2 * 86_400);
     let snapshot = &policy.roles[&Role::Snapshot];
     let expected = RolePolicy {
         custody: Custody::Online,
@@ -193,6 +200,8 @@ max_pending = 7
         first_listed_max: 3,
         max_supersedes: 2,
         release_rate: ReleaseRate { per_hour: 4, burst: 5 },
+        cryptoperiod: Thresholds { warn: Some(70 * 86_400), stage: Some(80 * 86_400), refuse: Some(90 * 86_400) },
+        max_signatures: Thresholds { refuse: Some(6), ..Thresholds::default() },
         approvals: 1,
         approval_expiry_seconds: 86_400,
         max_pending: 16,

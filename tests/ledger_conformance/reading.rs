@@ -63,7 +63,7 @@ pub(super) fn keys_come_in_the_order_in_which_they_were_made(open: Open<'_>) {
     for number in numbers {
         changes(ledger.as_ref(), vec![Change::Key(record(number, &[Role::Timestamp], KeyState::Pending))]);
     }
-    let changed = record(200, &[Role::Timestamp], KeyState::Pending).with_state(KeyState::Active);
+    let changed = record(200, &[Role::Timestamp], KeyState::Pending).with_state(KeyState::Active, NOW);
     changes(ledger.as_ref(), vec![Change::Key(changed)]);
     let found: Vec<_> = ledger.view(&repository()).unwrap().keys.iter().map(KeyRecord::id).collect();
     assert_eq!(found, numbers.map(key_id), "a change of state moves nothing");

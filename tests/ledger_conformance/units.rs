@@ -131,7 +131,7 @@ pub(super) fn an_expectation_that_does_not_hold_is_a_conflict(open: Open<'_>) {
     let begin = Unit {
         changes: vec![
             change(guard(&Role::Timestamp, 3)),
-            Change::Key(key.with_state(KeyState::Retiring)),
+            Change::Key(key.with_state(KeyState::Retiring, NOW)),
             Change::Roots(Roots { revision: 5, ..Roots::unrooted(repository()) }),
             Change::Pending { pending: pending("x", 4), payload: None },
         ],
@@ -259,8 +259,8 @@ pub(super) fn a_rotation_is_one_unit(open: Open<'_>) {
                 digest: second.file_digest,
                 file: b"root".to_vec(),
             },
-            Change::Key(old.with_state(KeyState::Retiring)),
-            Change::Key(new.with_state(KeyState::Active)),
+            Change::Key(old.with_state(KeyState::Retiring, NOW)),
+            Change::Key(new.with_state(KeyState::Active, NOW)),
         ],
         events: vec![event("stage-root")],
         after: Vec::new(),

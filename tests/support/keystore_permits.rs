@@ -28,6 +28,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         require_root: false,
         require_snapshot_bytes: false,
         max_keys: 10,
+        destroy_delay_seconds: 1,
     };
     let now = Instant::from_unix(1_800_000_000);
     let statement = Statement::read_by_content_room(
@@ -47,6 +48,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         keystore: "k".parse().unwrap(),
         state: KeyState::Active,
         created: now,
+        history: sealward::domain::key_history::KeyHistory::default(),
         revision: 1,
     };
     let (grants, caller) = (Grants::default(), Caller::Daemon);

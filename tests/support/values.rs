@@ -11,6 +11,7 @@ use sealward::domain::caller::Caller;
 use sealward::domain::grant::Grants;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
+use sealward::domain::key_history::KeyHistory;
 use sealward::domain::law::attended::Attendance;
 use sealward::domain::law::sign::{Answer, AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{Pattern, RepositoryName, Role, Sha256Digest, Version};
@@ -70,6 +71,7 @@ pub fn record(number: u8, roles: &[Role], state: KeyState) -> KeyRecord {
         keystore: "software".parse().unwrap(),
         state,
         created: NOW,
+        history: KeyHistory::default(),
         revision: 1,
     }
 }
@@ -152,6 +154,7 @@ pub fn policy() -> RepositoryPolicy {
         require_root: false,
         require_snapshot_bytes: false,
         max_keys: 100,
+        destroy_delay_seconds: 30 * DAY,
     }
 }
 
@@ -301,7 +304,7 @@ impl Model {
     /// Puts a key into a state.
     pub fn put(&mut self, number: u8, state: KeyState) {
         let key = self.keys.iter_mut().find(|key| key.id() == key_id(number)).expect("a record of this key");
-        *key = key.with_state(state);
+        *key = key.with_state(state, self.now);
     }
 
     /// Where a key stands.

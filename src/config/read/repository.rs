@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::error::{Code, shown};
 use crate::config::report::Report;
-use crate::config::schema;
+use crate::config::schema::{self, TableKeys};
 use crate::config::table::{Node, Section};
 use crate::domain::algorithm::Algorithm;
 use crate::domain::name::{InvalidName, KeystoreName, Pattern, RepositoryName, Role, Version};
-use crate::domain::policy::{Custody, ReleaseRate, RepositoryPolicy, RolePolicy};
+use crate::domain::policy::{Custody, DESTROY_DELAY_SECONDS, ReleaseRate, RepositoryPolicy, RolePolicy};
+use crate::domain::thresholds::Thresholds;
 
 use super::place;
 
@@ -69,11 +70,21 @@ fn repository(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Opt
     let require_root = section.flag("require_root", false, report);
     let require_snapshot_bytes = section.flag("require_snapshot_bytes", false, report);
     let max_keys = section.count("max_keys", 1..=10_000, MAX_KEYS, report);
+    let destroy_delay = section.find("destroy_delay").and_then(|node| node.seconds(report));
     let roles = match section.find("role") {
         Some(node) => roles(&node, keystores, report),
         None => BTreeMap::new(),
     };
-    Some(RepositoryPolicy { repositories: repositories?, roles, require_root, require_snapshot_bytes, max_keys })
+    Some(RepositoryPolicy {
+        repositories: repositories?,
+        roles,
+        require_root,
+        require_snapshot_bytes,
+        max_keys,
+        destroy_delay_seconds: destroy_delay
+            .and_then(|seconds| i64::try_from(seconds).ok())
+            .unwrap_or(DESTROY_DELAY_SECONDS),
+    })
 }
 
 fn exact_name(text: &str) -> Result<Pattern, String> {
@@ -149,6 +160,12 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
         first_listed_max: section.number("first_listed_max", 1..=Version::MAX, default.first_listed_max, report),
         max_supersedes: supersedes(section, default.max_supersedes, report),
         release_rate: release_rate(section, default.release_rate, report),
+        cryptoperiod: thresholds(section, "cryptoperiod", schema::CRYPTOPERIOD, report, |node, report| {
+            node.seconds(report)
+        }),
+        max_signatures: thresholds(section, "max_signatures", schema::MAX_SIGNATURES, report, |node, report| {
+            node.number(1..=u64::MAX >> 1, report)
+        }),
         approvals: u32::try_from(section.number("approvals", 1..=MOST_APPROVALS, default.approvals.into(), report))
             .unwrap_or(default.approvals),
         approval_expiry_seconds: approval_expiry
@@ -183,6 +200,24 @@ fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Optio
 fn supersedes(section: &Section<'_>, default: u32, report: &mut Report) -> u32 {
     let number = section.number("max_supersedes", 0..=MOST_SUPERSEDES, u64::from(default), report);
     u32::try_from(number).unwrap_or(default)
+}
+
+/// `warn`, `stage` and `refuse`, each of which may be left out, in ascending order.
+fn thresholds(
+    section: &Section<'_>,
+    key: &str,
+    keys: TableKeys,
+    report: &mut Report,
+    read: impl Fn(&Node<'_>, &mut Report) -> Option<u64>,
+) -> Thresholds {
+    let node = section.find(key);
+    let Some(table) = node.as_ref().and_then(|node| node.section(keys, report)) else { return Thresholds::default() };
+    let mut bound = |key| table.find(key).and_then(|node| read(&node, report));
+    let thresholds = Thresholds { warn: bound("warn"), stage: bound("stage"), refuse: bound("refuse") };
+    if let (Some(node), false) = (node, thresholds.is_ascending()) {
+        node.report(Code::OutOfRange, "warn, stage and refuse do not ascend", report);
+    }
+    thresholds
 }
 
 fn release_rate(section: &Section<'_>, default: ReleaseRate, report: &mut Report) -> ReleaseRate {

@@ -3,7 +3,10 @@
 pub mod attended;
 pub mod ceremony;
 pub mod challenge;
+pub mod destroy;
 pub mod keys;
 pub mod recover;
+pub mod retire;
 pub mod roots;
+pub mod rotation;
 pub mod sign;

@@ -23,6 +23,8 @@ pub struct Known<'a> {
     pub roots: &'a Roots,
     /// Every public key that any keystore of this daemon holds.
     pub held: &'a BTreeSet<KeyId>,
+    /// The time of the decision.
+    pub now: Instant,
 }
 
 /// What follows from a root.
@@ -77,6 +79,23 @@ pub fn stage(
     Ok(RootDecision::Accepted { roots, keys })
 }
 
+/// Takes a staged root back, and undoes what it did to keys. `digest` is the staged file's, when the caller names it.
+pub fn withdraw(digest: Option<Sha256Digest>, known: Known<'_>) -> Result<RootDecision, Denial> {
+    check_not_latched(known.roots)?;
+    let Some(staged) = &known.roots.staged else { return Ok(RootDecision::Unchanged) };
+    if digest.is_some_and(|digest| digest != staged.file_digest) {
+        let detail = format!("staged is root {} with digest {}", staged.version, staged.file_digest);
+        return Err(Denial::new(Reason::RootNotStaged, detail));
+    }
+    let before = |key: &KeyRecord| {
+        let state = state_before_staging(key, known.roots);
+        (state != key.state).then(|| key.with_state(state, known.now))
+    };
+    let roots =
+        Roots { staged: None, activated: BTreeSet::new(), revision: known.roots.revision + 1, ..known.roots.clone() };
+    Ok(RootDecision::Accepted { roots, keys: known.keys.iter().filter_map(before).collect() })
+}
+
 /// Records that a root is out, and promotes it. It must be the staged one, or a pinned first root.
 pub fn publish(
     candidate: VerifiedRoot,
@@ -105,7 +124,10 @@ pub fn publish(
     check_no_offline_key_here(&candidate, known)?;
     let keys: Vec<_> = known_keys
         .iter()
-        .map(|key| if key.state == KeyState::Retiring { key.with_state(KeyState::Retired) } else { key.clone() })
+        .map(|key| match key.state {
+            KeyState::Retiring => key.with_state(KeyState::Retired, known.now),
+            _ => key.clone(),
+        })
         .filter(|key| !known.keys.contains(key))
         .collect();
     let roots = Roots {
@@ -233,7 +255,7 @@ fn after_staging(candidate: &VerifiedRoot, known: Known<'_>) -> (Vec<KeyRecord>,
             (unchanged, _) => unchanged,
         };
         if state != key.state {
-            changed.push(key.with_state(state));
+            changed.push(key.with_state(state, known.now));
         }
     }
     (changed, activated)

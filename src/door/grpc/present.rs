@@ -3,10 +3,14 @@
 use crate::domain::approval::Subject;
 use crate::domain::grant::Grant;
 use crate::domain::key::KeyRecord;
+use crate::domain::law::rotation::Checklist;
 use crate::domain::public_key::PublicKey;
 use crate::domain::root::{Roots, VerifiedRoot};
+use crate::domain::thresholds::Thresholds;
 use crate::domain::time::Instant;
-use crate::engine::{DelegationMet, Explanation, KeySigned, Released, Signed, Status, Waiting, key_forms};
+use crate::engine::{
+    ConfigurationStatus, DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, Waiting, key_forms,
+};
 use crate::wire::v1;
 
 pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
@@ -116,6 +120,49 @@ pub(super) fn key(record: &KeyRecord) -> v1::Key {
             crate::domain::key::ContentKind::Tuf => "tuf".to_owned(),
         },
         created: record.created.to_string(),
+        activated: text(record.history.activated),
+        retired: text(record.history.retired),
+        destroy_due: text(record.history.destruction.map(|destruction| destruction.due)),
+        destroyed: text(record.history.destroyed),
+    }
+}
+
+/// A time, or nothing for none.
+fn text(at: Option<Instant>) -> String {
+    at.map(|at| at.to_string()).unwrap_or_default()
+}
+
+pub(super) fn rotation(checklist: Checklist, repository: String) -> v1::GetRotationResponse {
+    let Checklist { phase, lines, notes } = checklist;
+    v1::GetRotationResponse {
+        repository,
+        phase: phase.name().to_owned(),
+        steps: lines
+            .into_iter()
+            .map(|line| v1::RotationStep {
+                name: line.step.name().to_owned(),
+                state: line.state.name().to_owned(),
+                seen_here: line.step.is_seen_here(),
+                detail: line.detail,
+                command: line.command,
+            })
+            .collect(),
+        notes,
+    }
+}
+
+fn key_use(key: &KeyUse) -> v1::KeyUse {
+    let bounds = |bounds: Thresholds| v1::Thresholds { warn: bounds.warn, stage: bounds.stage, refuse: bounds.refuse };
+    v1::KeyUse {
+        key: key.key.to_string(),
+        repository: key.repository.to_string(),
+        role: key.role.to_string(),
+        age_seconds: key.age,
+        cryptoperiod: Some(bounds(key.cryptoperiod)),
+        age_level: key.age_level().name().to_owned(),
+        signatures: key.signatures,
+        max_signatures: Some(bounds(key.max_signatures)),
+        signatures_level: key.signatures_level().name().to_owned(),
     }
 }
 
@@ -189,7 +236,8 @@ pub(super) fn grant(grant: &Grant) -> v1::GrantSummary {
 }
 
 pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::StatusResponse {
-    let Status { dev, ledger_id, latches, keystores, guards, tree_size, warnings, started } = status;
+    let Status { dev, ledger_id, latches, keystores, guards, key_uses, tree_size, warnings, started, configuration } =
+        status;
     v1::StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dev,
@@ -223,9 +271,17 @@ pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::St
                 rate_per_hour: guard.rate_per_hour.unwrap_or(0),
             })
             .collect(),
+        key_uses: key_uses.iter().map(key_use).collect(),
         tree_size,
         verifier_key: verifier_key.to_owned(),
         warnings,
         started: started.to_string(),
+        configuration: configuration.map(in_force),
     }
+}
+
+fn in_force(status: ConfigurationStatus) -> v1::Configuration {
+    let ConfigurationStatus { digest, since, refused } = status;
+    let (refused, problems) = refused.map_or_else(Default::default, |(at, problems)| (at.to_string(), problems));
+    v1::Configuration { sha256: digest.to_string(), since: since.to_string(), refused, problems }
 }

@@ -37,6 +37,30 @@ impl RootService for Door {
         .await
     }
 
+    async fn withdraw_root(
+        &self,
+        request: Request<v1::WithdrawRootRequest>,
+    ) -> Result<Response<v1::WithdrawRootResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let v1::WithdrawRootRequest { repository, digest } = request;
+            let change = door.engine.withdraw_root(&call, &repository, &digest).await?;
+            let state = present::root_state(&change.view.roots, &change.view.keys, door.engine.time());
+            Ok(v1::WithdrawRootResponse { state: Some(state), changed: change.changed })
+        })
+        .await
+    }
+
+    async fn get_rotation(
+        &self,
+        request: Request<v1::GetRotationRequest>,
+    ) -> Result<Response<v1::GetRotationResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let checklist = door.engine.get_rotation(&call, &request.repository).await?;
+            Ok(present::rotation(checklist, request.repository))
+        })
+        .await
+    }
+
     async fn get_root(&self, request: Request<v1::GetRootRequest>) -> Result<Response<v1::GetRootResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let files = door.engine.get_root(&call, &request.repository).await?;

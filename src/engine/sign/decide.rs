@@ -102,18 +102,18 @@ impl Engine {
             let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller };
             let decided = rules
                 .policy(&item.repository)
-                .and_then(|policy| situation(item, policy, &view, &guards, now, &caller, attendance))
-                .and_then(|situation| law::decide(&situation));
+                .and_then(|policy| Ok((policy, situation(item, policy, &view, &guards, now, &caller, attendance)?)))
+                .and_then(|(policy, situation)| Ok((policy, law::decide(&situation)?)));
             match decided {
-                Ok(Answer::Pending(wait)) if earlier.is_empty() => waiting.push((index, wait)),
-                Ok(Answer::Pending(_)) => {} // what it would be bound to is not released yet: the next pass asks
-                Ok(Answer::Permit(decision)) => {
-                    let expects = expectations(item, &decision, &view, &guards, &read);
+                Ok((_, Answer::Pending(wait))) if earlier.is_empty() => waiting.push((index, wait)),
+                Ok((_, Answer::Pending(_))) => {} // what it would be bound to is not released yet: the next pass asks
+                Ok((policy, Answer::Permit(decision))) => {
+                    let decision = *decision;
+                    let expects = expectations(item, policy, &decision, &view, &guards, &read);
                     let delegators = delegators(item, &guards);
                     let view = Arc::clone(&view);
-                    let decision = *decision;
                     let item_allowed = Allowed { index, decision, view, expects, builds_on: earlier, delegators };
-                    if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
+                    if let Some(guard) = item_allowed.decision.tentative() {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
                     allowed.push(item_allowed);
@@ -204,23 +204,28 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 /// What must still be so at the commit.
 fn expectations(
     item: &Prepared,
+    policy: &RepositoryPolicy,
     decision: &Decision,
     view: &View,
     guards: &BTreeMap<Role, Guard>,
     read: &BTreeSet<Role>,
 ) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for role in read {
+    let mut roles = read.clone();
+    let counts = policy.roles.get(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
+    for (id, _) in &decision.judgement().keys {
+        if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
+            expects.push(Expect::Key(*id, record.revision));
+            // What a key signed for its other role counts, too.
+            roles.extend(record.roles.iter().filter(|_| counts).cloned());
+        }
+    }
+    for role in &roles {
         // That there was no guard was read as well.
         expects.push(match guards.get(role) {
             Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
             None => Expect::Guard(law::first_epoch(&item.repository, role), 0),
         });
-    }
-    for (id, _) in &decision.judgement().keys {
-        if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
-            expects.push(Expect::Key(*id, record.revision));
-        }
     }
     expects
 }

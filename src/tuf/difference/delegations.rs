@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::canonical::{Object, Value};
-use super::super::key_id::read_key;
+use crate::tuf::canonical::{Object, Value};
+use crate::tuf::key_id::read_key;
 use super::{by_name, escaped, members, others, quoted, shown, without};
 
 /// A line for every difference of keys, roles, their thresholds, keys and paths, and their order.
@@ -97,7 +97,7 @@ fn texts<'a>(role: &'a Object, member: &str) -> BTreeSet<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::differences;
+    use crate::tuf::differences;
 
     fn targets(delegations: &str) -> String {
         format!(

@@ -393,6 +393,60 @@ pub struct Key {
     /// When it was made, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "7")]
     pub created: ::prost::alloc::string::String,
+    /// When it became active; empty for a key that is or was not.
+    #[prost(string, tag = "8")]
+    pub activated: ::prost::alloc::string::String,
+    /// When it was retired; empty before.
+    #[prost(string, tag = "9")]
+    pub retired: ::prost::alloc::string::String,
+    /// When its private half is to be destroyed at the earliest; empty when nobody asked for it, or it is done.
+    #[prost(string, tag = "10")]
+    pub destroy_due: ::prost::alloc::string::String,
+    /// When its private half was gone; empty before.
+    #[prost(string, tag = "11")]
+    pub destroyed: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetireResponse {
+    /// The record.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
+    /// False when it was retired already.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DestroyRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DestroyResponse {
+    /// The record, with the time when it is due.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
+    /// False when it was asked for already, or done.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelDestroyRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CancelDestroyResponse {
+    /// The record.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StageRootRequest {
@@ -441,6 +495,64 @@ pub struct PublishRootResponse {
     /// False when the same root was trusted already.
     #[prost(bool, tag = "2")]
     pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WithdrawRootRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// SHA-256 of the staged root's file, hexadecimal: nothing happens to another one. Empty: whichever is staged.
+    #[prost(string, tag = "2")]
+    pub digest: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WithdrawRootResponse {
+    /// What stands now.
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<RootState>,
+    /// False when no root was staged.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRotationRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRotationResponse {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// idle, made (a successor waits for a root), staged, or published (old keys are left).
+    #[prost(string, tag = "2")]
+    pub phase: ::prost::alloc::string::String,
+    /// In the order in which they are taken.
+    #[prost(message, repeated, tag = "3")]
+    pub steps: ::prost::alloc::vec::Vec<RotationStep>,
+    /// What cannot be seen from here, and what to think of, in words.
+    #[prost(string, repeated, tag = "4")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One step of a rotation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotationStep {
+    /// make, stage, dual-sign, publish-root, publish-timestamp, test-clients, promote, retire, destroy.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// done, next or waiting.
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    /// Whether the daemon knows it by itself. It publishes no files and sees no clients.
+    #[prost(bool, tag = "3")]
+    pub seen_here: bool,
+    /// What it is about, in words.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    /// What to type; empty where there is nothing to type.
+    #[prost(string, tag = "5")]
+    pub command: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRootRequest {
@@ -525,6 +637,34 @@ pub struct SeedGuardResponse {
     /// What cannot be known, in words.
     #[prost(string, tag = "2")]
     pub caution: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverGuardRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The version that the new epoch goes on from, at most the one that was released last: the next payload is above it, by
+    /// max_version_step at most. 0: from the beginning.
+    #[prost(uint64, tag = "3")]
+    pub goes_on_from: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverGuardResponse {
+    /// The new epoch.
+    #[prost(uint32, tag = "1")]
+    pub epoch: u32,
+    /// As asked.
+    #[prost(uint64, tag = "2")]
+    pub goes_on_from: u64,
+    /// The version that the closed epoch released last.
+    #[prost(uint64, tag = "3")]
+    pub closed_at: u64,
+    /// Keys that never sign for this role again.
+    #[prost(string, repeated, tag = "4")]
+    pub barred: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPendingRequest {
@@ -648,34 +788,6 @@ pub struct RejectResponse {
     /// False when somebody had rejected it before.
     #[prost(bool, tag = "2")]
     pub changed: bool,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RecoverGuardRequest {
-    /// The repository.
-    #[prost(string, tag = "1")]
-    pub repository: ::prost::alloc::string::String,
-    /// The role.
-    #[prost(string, tag = "2")]
-    pub role: ::prost::alloc::string::String,
-    /// The version that the new epoch goes on from, at most the one that was released last: the next payload is above it, by
-    /// max_version_step at most. 0: from the beginning.
-    #[prost(uint64, tag = "3")]
-    pub goes_on_from: u64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RecoverGuardResponse {
-    /// The new epoch.
-    #[prost(uint32, tag = "1")]
-    pub epoch: u32,
-    /// As asked.
-    #[prost(uint64, tag = "2")]
-    pub goes_on_from: u64,
-    /// The version that the closed epoch released last.
-    #[prost(uint64, tag = "3")]
-    pub closed_at: u64,
-    /// Keys that never sign for this role again.
-    #[prost(string, repeated, tag = "4")]
-    pub barred: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCheckpointRequest {}
@@ -817,6 +929,53 @@ pub struct StatusResponse {
     /// Since when the daemon runs, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "11")]
     pub started: ::prost::alloc::string::String,
+    /// Keys that sign, with their limits.
+    #[prost(message, repeated, tag = "16")]
+    pub key_uses: ::prost::alloc::vec::Vec<KeyUse>,
+}
+/// How long and how often a key signed, for one of its roles.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyUse {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// The repository.
+    #[prost(string, tag = "2")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role whose policy holds here.
+    #[prost(string, tag = "3")]
+    pub role: ::prost::alloc::string::String,
+    /// Seconds since it became active.
+    #[prost(uint64, tag = "4")]
+    pub age_seconds: u64,
+    /// The role's cryptoperiod, in seconds.
+    #[prost(message, optional, tag = "5")]
+    pub cryptoperiod: ::core::option::Option<Thresholds>,
+    /// fine, warn, stage or refuse.
+    #[prost(string, tag = "6")]
+    pub age_level: ::prost::alloc::string::String,
+    /// How many signatures it made, over all its roles.
+    #[prost(uint64, tag = "7")]
+    pub signatures: u64,
+    /// The role's max_signatures.
+    #[prost(message, optional, tag = "8")]
+    pub max_signatures: ::core::option::Option<Thresholds>,
+    /// fine, warn, stage or refuse.
+    #[prost(string, tag = "9")]
+    pub signatures_level: ::prost::alloc::string::String,
+}
+/// Bounds of a number; each may be unset.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Thresholds {
+    /// From here on status warns.
+    #[prost(uint64, optional, tag = "1")]
+    pub warn: ::core::option::Option<u64>,
+    /// From here on a successor is due.
+    #[prost(uint64, optional, tag = "2")]
+    pub stage: ::core::option::Option<u64>,
+    /// From here on the law refuses.
+    #[prost(uint64, optional, tag = "3")]
+    pub refuse: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Latch {
@@ -1771,6 +1930,78 @@ pub mod key_service_client {
                 .insert(GrpcMethod::new("sealward.v1.KeyService", "GetKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// A key that no root lists signs no more, for ever.
+        pub async fn retire(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetireRequest>,
+        ) -> std::result::Result<tonic::Response<super::RetireResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/Retire",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "Retire"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks for the destruction of a retired or pending key. The daemon carries it out when it is due.
+        pub async fn destroy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DestroyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/Destroy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "Destroy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a destruction back that has not begun.
+        pub async fn cancel_destroy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelDestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelDestroyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/CancelDestroy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "CancelDestroy"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1813,6 +2044,24 @@ pub mod key_service_server {
             &self,
             request: tonic::Request<super::GetKeyRequest>,
         ) -> std::result::Result<tonic::Response<super::GetKeyResponse>, tonic::Status>;
+        /// A key that no root lists signs no more, for ever.
+        async fn retire(
+            &self,
+            request: tonic::Request<super::RetireRequest>,
+        ) -> std::result::Result<tonic::Response<super::RetireResponse>, tonic::Status>;
+        /// Asks for the destruction of a retired or pending key. The daemon carries it out when it is due.
+        async fn destroy(
+            &self,
+            request: tonic::Request<super::DestroyRequest>,
+        ) -> std::result::Result<tonic::Response<super::DestroyResponse>, tonic::Status>;
+        /// Takes a destruction back that has not begun.
+        async fn cancel_destroy(
+            &self,
+            request: tonic::Request<super::CancelDestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelDestroyResponse>,
+            tonic::Status,
+        >;
     }
     /// Makes and shows keys.
     #[derive(Debug)]
@@ -2067,6 +2316,139 @@ pub mod key_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.KeyService/Retire" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetireSvc<T: KeyService>(pub Arc<T>);
+                    impl<T: KeyService> tonic::server::UnaryService<super::RetireRequest>
+                    for RetireSvc<T> {
+                        type Response = super::RetireResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetireRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::retire(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetireSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.KeyService/Destroy" => {
+                    #[allow(non_camel_case_types)]
+                    struct DestroySvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::DestroyRequest>
+                    for DestroySvc<T> {
+                        type Response = super::DestroyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DestroyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::destroy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DestroySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.KeyService/CancelDestroy" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelDestroySvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::CancelDestroyRequest>
+                    for CancelDestroySvc<T> {
+                        type Response = super::CancelDestroyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelDestroyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::cancel_destroy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelDestroySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2239,6 +2621,31 @@ pub mod root_service_client {
                 .insert(GrpcMethod::new("sealward.v1.RootService", "PublishRoot"));
             self.inner.unary(req, path, codec).await
         }
+        /// Takes a staged root back and undoes what it did to keys.
+        pub async fn withdraw_root(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WithdrawRootRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawRootResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/WithdrawRoot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "WithdrawRoot"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The trusted and the staged root.
         pub async fn get_root(
             &mut self,
@@ -2262,6 +2669,31 @@ pub mod root_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sealward.v1.RootService", "GetRoot"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Where a rotation stands, as the ordered list of its steps.
+        pub async fn get_rotation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRotationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRotationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/GetRotation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "GetRotation"));
             self.inner.unary(req, path, codec).await
         }
         /// Begins a role's guard at published metadata that verifies under the trusted root.
@@ -2346,11 +2778,27 @@ pub mod root_service_server {
             tonic::Response<super::PublishRootResponse>,
             tonic::Status,
         >;
+        /// Takes a staged root back and undoes what it did to keys.
+        async fn withdraw_root(
+            &self,
+            request: tonic::Request<super::WithdrawRootRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawRootResponse>,
+            tonic::Status,
+        >;
         /// The trusted and the staged root.
         async fn get_root(
             &self,
             request: tonic::Request<super::GetRootRequest>,
         ) -> std::result::Result<tonic::Response<super::GetRootResponse>, tonic::Status>;
+        /// Where a rotation stands, as the ordered list of its steps.
+        async fn get_rotation(
+            &self,
+            request: tonic::Request<super::GetRotationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRotationResponse>,
+            tonic::Status,
+        >;
         /// Begins a role's guard at published metadata that verifies under the trusted root.
         async fn seed_guard(
             &self,
@@ -2535,6 +2983,51 @@ pub mod root_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.RootService/WithdrawRoot" => {
+                    #[allow(non_camel_case_types)]
+                    struct WithdrawRootSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::WithdrawRootRequest>
+                    for WithdrawRootSvc<T> {
+                        type Response = super::WithdrawRootResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WithdrawRootRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::withdraw_root(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WithdrawRootSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sealward.v1.RootService/GetRoot" => {
                     #[allow(non_camel_case_types)]
                     struct GetRootSvc<T: RootService>(pub Arc<T>);
@@ -2565,6 +3058,51 @@ pub mod root_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetRootSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.RootService/GetRotation" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRotationSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::GetRotationRequest>
+                    for GetRotationSvc<T> {
+                        type Response = super::GetRotationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRotationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::get_rotation(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRotationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -3,14 +3,21 @@
 use std::collections::BTreeSet;
 
 use super::delegations::check_listed;
+use super::limits::check_limits;
 use super::{KeyVerdicts, Keys, Situation, candidates};
 use crate::domain::guard::{Guard, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
 use crate::domain::name::Role;
 use crate::domain::outcome::{Denial, Reason};
+use crate::domain::policy::RolePolicy;
 
 /// Which of the keys may sign, and how each relates to the head.
-pub(super) fn weigh_keys(situation: &Situation<'_>, guard: &Guard, relation: Relation) -> Result<KeyVerdicts, Denial> {
+pub(super) fn weigh_keys(
+    situation: &Situation<'_>,
+    limits: &RolePolicy,
+    guard: &Guard,
+    relation: Relation,
+) -> Result<KeyVerdicts, Denial> {
     let Situation { repository, role, .. } = *situation;
     let mut keys = KeyVerdicts::new();
     let mut retiring = BTreeSet::new();
@@ -23,16 +30,22 @@ pub(super) fn weigh_keys(situation: &Situation<'_>, guard: &Guard, relation: Rel
         {
             continue; // not asked for: the request names a role, and these do not sign for it
         }
-        active_signs |= eligible.is_ok() && record.state == KeyState::Active;
         if record.state == KeyState::Retiring {
             retiring.insert(id);
         }
-        let step = eligible.map(|()| match relation {
-            Relation::Above { .. } => Step::Advance,
-            Relation::Same if guard.head.as_ref().is_some_and(|head| head.signatures.contains_key(&id)) => Step::Replay,
-            Relation::Same => Step::Cosign,
-            Relation::Supersedes => Step::Supersede,
+        let step = eligible.and_then(|()| {
+            let step = match relation {
+                Relation::Above { .. } => Step::Advance,
+                Relation::Same if guard.head.as_ref().is_some_and(|head| head.signatures.contains_key(&id)) => {
+                    Step::Replay
+                }
+                Relation::Same => Step::Cosign,
+                Relation::Supersedes => Step::Supersede,
+            };
+            check_limits(situation, limits, record, step)?;
+            Ok(step)
         });
+        active_signs |= step.is_ok() && record.state == KeyState::Active;
         keys.push((id, step));
     }
     if !active_signs {

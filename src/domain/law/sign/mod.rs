@@ -4,6 +4,7 @@ mod advance;
 mod content;
 mod delegations;
 mod keys;
+mod limits;
 mod people;
 mod supersede;
 
@@ -13,6 +14,7 @@ use advance::{check_advance, lowest_needed};
 use content::check_content;
 pub use delegations::{Delegators, delegators_read};
 use keys::{cosigns_only, weigh_keys};
+pub use limits::signatures_made;
 use people::attended;
 use supersede::check_supersede;
 pub use supersede::lister;
@@ -216,8 +218,23 @@ impl Decision {
         withheld.into_keys().map(|key| (key, cosigns_only())).collect()
     }
 
+    /// The guard as it will be if every permitted key signs, without the signatures: what later items of a batch are held
+    /// against. `None` when nothing changes.
+    pub fn tentative(&self) -> Option<Guard> {
+        let makes = |(key, step): &(KeyId, Result<Step, Denial>)| {
+            matches!(step, Ok(step) if step.makes_a_signature()).then_some(*key)
+        };
+        let keys: Vec<KeyId> = self.judgement.keys.iter().filter_map(makes).collect();
+        Some(self.next_guard(BTreeMap::new())?.counted(&keys))
+    }
+
     /// The guard after these signatures are released; `None` when nothing changes.
     pub fn released(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
+        let keys: Vec<KeyId> = signatures.keys().copied().collect();
+        Some(self.next_guard(signatures)?.counted(&keys))
+    }
+
+    fn next_guard(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
         match &self.next {
             NextGuard::Advance { statement, policy, floor, now, caller } => Some(self.guard.advanced(
                 statement,
@@ -289,7 +306,7 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
         Relation::Supersedes => check_supersede(situation, limits, guard)?,
         Relation::Same => {}
     }
-    let keys = weigh_keys(situation, guard, relation)?;
+    let keys = weigh_keys(situation, limits, guard, relation)?;
     Ok((guard, Judgement { keys, head_version: guard.floor() }, relation))
 }
 
