@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::{by_name, escaped, members, others, quoted, shown, without};
 use crate::tuf::canonical::{Object, Value};
 use crate::tuf::key_id::read_key;
-use super::{by_name, escaped, members, others, quoted, shown, without};
 
 /// A line for every difference of keys, roles, their thresholds, keys and paths, and their order.
 pub(super) fn differences(old: Option<&Value>, new: Option<&Value>) -> Vec<String> {
