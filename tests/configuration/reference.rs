@@ -127,7 +127,6 @@ fn every_block_of_toml_in_the_documents_reads() {
         "docs/configuration.md",
         "docs/rotation.md",
         "docs/ci.md",
-        "docs/approvals.md",
         "systemd/README.md",
         "softhsm/README.md",
         "hsm-config/README.md",
