@@ -13,6 +13,8 @@ mod damage;
 mod leaves;
 #[path = "ledger_conformance/many.rs"]
 mod many;
+#[path = "ledger_conformance/pending.rs"]
+mod pending;
 #[path = "ledger_conformance/reading.rs"]
 mod reading;
 #[path = "ledger_conformance/units.rs"]
@@ -65,6 +67,10 @@ macro_rules! every_test {
             reading::a_heads_payload_is_kept_with_its_head_and_dropped_with_it
             reading::bytes_that_are_not_those_of_their_digest_are_never_handed_out
             reading::a_payload_of_8_mib_is_kept_whole
+            pending::what_waits_is_there_after_a_reopen_and_in_the_view_of_its_repository
+            pending::what_waits_keeps_its_bytes_while_people_judge_it
+            pending::an_approval_is_used_by_one_unit_and_never_by_two
+            pending::what_concerns_the_whole_daemon_is_in_no_repository
             reading::a_root_file_is_found_by_its_digest
             reading::an_intent_stands_until_it_ends
             reading::views_of_more_repositories_than_are_held_in_memory_are_right
