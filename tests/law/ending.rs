@@ -10,7 +10,7 @@ use sealward::domain::outcome::{Denial, Reason};
 use crate::values::{DAY, Model, NOW, key_id, record, root};
 
 fn around(model: &Model) -> Around<'_> {
-    Around { keys: &model.keys, roots: &model.roots, now: model.now }
+    Around { keys: &model.keys, roots: &model.roots, guards: &model.guards, now: model.now }
 }
 
 fn key(model: &Model, number: u8) -> KeyRecord {
