@@ -1,5 +1,6 @@
 //! **The daemon**: arguments, wiring, listeners, shutdown, hardening, telemetry. No decision is made here.
 
+mod administrator;
 mod arguments;
 mod clock;
 mod dev;
@@ -10,6 +11,7 @@ mod listen;
 mod log_signer;
 mod observe;
 mod open;
+mod reload;
 mod run;
 mod telemetry;
 mod tokens;
@@ -47,7 +49,9 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
         return dev::run(arguments.dir);
     }
     match (arguments.command, arguments.config) {
-        (Some(Command::Init { config, origin }), _) => init::init(&load(&config)?, origin.as_deref(), false),
+        (Some(Command::Init { config, origin, administrator }), _) => {
+            init::from_file(&config, origin.as_deref(), administrator.as_deref())
+        }
         (Some(Command::Recover { config }), _) => init::recover(&load(&config)?),
         (Some(Command::Config(ConfigCommand::Check { config })), _) => {
             let configuration = load(&config)?;
@@ -62,7 +66,7 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
             Ok(())
         }
         (Some(Command::Man { directory }), _) => arguments::write_man_page(&directory),
-        (None, Some(config)) => run::run(load(&config)?, false),
+        (None, Some(config)) => run::run(load(&config)?, &config, false),
         (None, None) => Err(DaemonError::Usage("name a configuration with --config FILE, or try --dev".to_owned())),
     }
 }
