@@ -35,8 +35,7 @@ impl Engine {
             let _held = self.hold_repository(call, &record.repository).await?;
             let view = self.ledger.view(&record.repository).map_err(|error| error.denial())?;
             let record = view.keys.iter().find(|other| other.id() == id).cloned().unwrap_or(record);
-            let around =
-                Around { keys: &view.keys, roots: &view.roots, guards: &view.guards, now: self.now() };
+            let around = Around { keys: &view.keys, roots: &view.roots, guards: &view.guards, now: self.now() };
             let Some(changed) = decide(&rules, &record, around)? else {
                 return Ok(KeyChange { key: record, changed: false });
             };
@@ -45,9 +44,8 @@ impl Engine {
             event.role = record.roles.iter().next().cloned();
             event.key = Some(id);
             // The heads of delegating roles were weighed, too.
-            let delegators = view.guards.values().filter(|guard| {
-                guard.head.as_ref().is_some_and(|head| head.delegations.is_some())
-            });
+            let delegators =
+                view.guards.values().filter(|guard| guard.head.as_ref().is_some_and(|head| head.delegations.is_some()));
             let read = delegators.map(|guard| Expect::Guard(guard.name.clone(), guard.revision)).collect();
             self.commit_key(&view, &changed, event, read).await?;
             Ok(KeyChange { key: changed, changed: true })

@@ -218,9 +218,13 @@ impl Engine {
                 let Some(destruction) = key.history.destruction else { continue };
                 let (id, keystore, due) = (key.id(), &key.keystore, destruction.due);
                 if let Some(failed) = destruction.failed {
-                    warnings.push(format!("key {id} of {repository} was not destroyed at {failed}; keystore {keystore} is asked again"));
+                    warnings.push(format!(
+                        "key {id} of {repository} was not destroyed at {failed}; keystore {keystore} is asked again"
+                    ));
                 } else if now > due.plus_seconds(OVERDUE_SECONDS) {
-                    warnings.push(format!("key {id} of {repository} was to be destroyed at {due}; keystore {keystore} has not done it"));
+                    warnings.push(format!(
+                        "key {id} of {repository} was to be destroyed at {due}; keystore {keystore} has not done it"
+                    ));
                 }
             }
             for root in view.roots.iter().filter(|root| root.expires <= now) {
