@@ -147,7 +147,7 @@ reasons! {
     RootOmitsKey "root-omits-key" Denied FailedPrecondition 77 "The first root must list every active key of the repository, or name those that it leaves behind with --retire.";
     RootListsKeyHere "root-key-here" Denied PermissionDenied 77 "A key that a root lists for root or for an offline role is in a keystore of this daemon. Take that key away first.";
     RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it; `sealward root show` tells which root is staged.";
-    KeyListed "key-listed" Denied FailedPrecondition 77 "A trusted or staged root lists this key. Publish a root without it, or withdraw the staged one.";
+    KeyListed "key-listed" Denied FailedPrecondition 77 "A trusted or staged root, or the released metadata of a delegating role, lists this key. Publish one without it, or withdraw the staged root.";
     LastSigner "last-signer" Denied FailedPrecondition 77 "Without this key nothing would sign for the role. Let a root or another active key take its place first.";
     NotRetired "not-retired" Denied FailedPrecondition 77 "Only a pending or retired key is destroyed. Let a root without it be published, or retire it with `sealward key retire`.";
     NotScheduled "not-scheduled" Denied FailedPrecondition 77 "No destruction is waiting: none was asked for, or it has begun. `sealward key show` tells.";

@@ -101,7 +101,7 @@ impl Engine {
         let (record, resumed, view) = match decided {
             Due::Begin(begun) => {
                 let event = self.destruction_event(&call, "destroy-begin", &begun);
-                self.commit_key(&view, &begun, event).await?;
+                self.commit_key(&view, &begun, event, Vec::new()).await?;
                 let view = self.ledger.view(&begun.repository).map_err(|error| error.denial())?;
                 (begun, false, view)
             }
@@ -139,7 +139,7 @@ impl Engine {
         if let Some(denial) = &failure {
             event = event.refused(denial);
         }
-        self.commit_key(view, &after, event).await?;
+        self.commit_key(view, &after, event, Vec::new()).await?;
         if is_done {
             tracing::info!(key = %record.id(), keystore = %record.keystore, "the private half of a key was destroyed");
             self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.id());

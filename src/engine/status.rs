@@ -86,6 +86,9 @@ pub struct GuardStatus {
 /// How long a keystore may take to list its keys for a status.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long after its time a destruction may take before status warns of it.
+const OVERDUE_SECONDS: i64 = 10 * 60;
+
 impl Engine {
     /// All of it, for callers with the daemon-wide grant.
     pub async fn status(&self, call: &Call) -> Result<Status, Denial> {
@@ -222,10 +225,15 @@ impl Engine {
                 warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));
             }
             for key in &view.keys {
-                if let Some(failed) = key.history.destruction.and_then(|destruction| destruction.failed) {
-                    let (id, keystore) = (key.id(), &key.keystore);
+                let Some(destruction) = key.history.destruction else { continue };
+                let (id, keystore, due) = (key.id(), &key.keystore, destruction.due);
+                if let Some(failed) = destruction.failed {
                     warnings.push(format!(
                         "key {id} of {repository} was not destroyed at {failed}; keystore {keystore} is asked again"
+                    ));
+                } else if now > due.plus_seconds(OVERDUE_SECONDS) {
+                    warnings.push(format!(
+                        "key {id} of {repository} was to be destroyed at {due}; keystore {keystore} has not done it"
                     ));
                 }
             }
