@@ -149,8 +149,9 @@ fn a_grant_that_gives_nothing_says_why() {
         ),
         ("explain", "acme/app", "timestamp snapshto", "[pattern-never-matches] no role of the repositories that this"),
     ] {
-        let (text, place) = with_grant("unix:7", verbs, repositories, roles);
-        let warning = warning(&text);
+        let (text, place) = with_grant("person:bob", verbs, repositories, roles);
+        let bob = "[[person]]\nname = \"bob\"\nidentities = [\"unix:7\"]\n";
+        let warning = warning(&format!("{text}{bob}"));
         assert!(warning.starts_with(&format!("{place}{wanted}")), "{verbs} {repositories} {roles}: {warning}");
     }
     let offline = usual_with("[[grant]]", "[repository.role.targets]\ncustody = \"offline\"\n[[grant]]");
@@ -204,6 +205,20 @@ fn the_line_of_a_person_shadows_that_of_their_identity() {
     assert!(warning(&format!("{text}{grant}")).contains("[shadowed-grant]"), "the daemon takes unix:1000 for alice");
     let other = grant.replace("\"sign\", \"read\"", "\"sign\"").replace("**", "acme/app");
     assert!(warning(&format!("{text}{other}")).contains("[duplicate-grant]"));
+}
+
+#[test]
+fn an_approver_who_is_no_person_is_told() {
+    let (text, place) = with_grant("unix:7", "approve", "acme/app", "root");
+    let told = warning(&text);
+    assert_eq!(
+        told,
+        format!("{place}[approver-no-person] `unix:7` may approve and is no [[person]]: its approvals never count")
+    );
+    let bob = format!("{text}[[person]]\nname = \"bob\"\nidentities = [\"unix:7\"]\n");
+    assert!(good(&bob).warnings.is_empty(), "{:?}", good(&bob).warnings);
+    let (group, _) = with_grant("unix-group:4", "approve", "acme/app", "root");
+    assert!(good(&group).warnings.is_empty(), "who is in a group, the machine knows");
 }
 
 #[test]
