@@ -7,6 +7,7 @@ VENV ?= $(or $(SEALWARD_TEST_VENV),$(HOME)/.cache/sealward-venv)
 TOOLS ?= $(HOME)/.cache/sealward-tools
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export SEALWARD_TEST_VENV := $(VENV)
+export SEALWARD_TEST_TOOLS := $(TOOLS)
 # A path of its own: what a test or a demo calls is what was built here.
 export PATH := $(TARGET)/debug:$(TOOLS)/bin:$(PATH)
 
@@ -68,9 +69,11 @@ audit: tools ## Known vulnerabilities of the dependencies
 # What a build needs: a C compiler for aws-lc and SQLite.
 build-tools:
 	@scripts/install.sh gcc:gcc make:make $(CARGO):
-# What the tests and the demo need: SoftHSM2, its command line, openssl, strace, python-tuf in an environment of its own.
+# What the tests and the demo need: SoftHSM2, its command line, openssl, strace, ssh with an sshd, python-tuf in an environment of its own.
 test-tools:
 	@scripts/install.sh softhsm2-util:softhsm2 pkcs11-tool:opensc openssl:openssl strace:strace python3:python3 mkfs.ext4:e2fsprogs systemd-analyze:systemd
+	@scripts/install.sh ssh:openssh-client
+	@scripts/sshd.sh "$(TOOLS)"
 	@scripts/venv.sh "$(VENV)"
 # What CI needs besides: pinned, built once, kept outside the clone.
 tools:

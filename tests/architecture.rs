@@ -95,7 +95,7 @@ const TABLE: &[Room] = &[
         // Who the bearer of a token is, oidc says; what he may do, the engine.
         may_use: "engine domain wire oidc",
         // Of the crypto provider only randomness, for request ids.
-        crates: "aws_lc_rs::rand axum der hex libc prometheus_client prost prost_types rustix serde thiserror time tokio tokio_stream \
+        crates: "aws_lc_rs::rand axum der hex http_body libc prometheus_client prost prost_types rustix serde thiserror time tokio tokio_stream \
                  tonic tonic_health tonic_reflection tonic_types tracing x509_cert",
         never: "std::env",
     },
@@ -104,7 +104,7 @@ const TABLE: &[Room] = &[
         // A CI service hands out its job's token over the network.
         may_use: "domain wire fetch",
         crates: "hyper_util prost prost_types rustix thiserror tokio tokio_stream tonic tonic_types tower zeroize \
-                 secrecy serde_json",
+                 secrecy serde serde_json",
         never: "",
     },
     Room {

@@ -13,6 +13,8 @@ mod values;
 mod checklist;
 #[path = "law/content.rs"]
 mod content;
+#[path = "law/custody.rs"]
+mod custody;
 #[path = "law/delegations.rs"]
 mod delegations;
 #[path = "law/ending.rs"]
@@ -23,6 +25,8 @@ mod keys;
 mod limits;
 #[path = "law/listing.rs"]
 mod listing;
+#[path = "law/recovery.rs"]
+mod recovery;
 #[path = "law/roots.rs"]
 mod roots;
 #[path = "law/rotation.rs"]

@@ -90,7 +90,7 @@ impl CliError {
         }
     }
 
-    /// Three lines at most: what, what to do, which request.
+    /// Four lines at most: what, what to do, who is to be asked, which request.
     pub(super) fn lines(&self) -> Vec<String> {
         // clap's own text has the usage in it, and ends with where to find help.
         if let Self::CommandLine(error) = self {
@@ -101,13 +101,16 @@ impl CliError {
             return errors.to_string().lines().map(|line| printable(line).into_owned()).collect();
         }
         let what = match self.reason() {
+            // Neither refused nor broken: somebody else has to do something first.
+            Some(reason) if self.approval().is_some() => format!("pending: {}: {}", printable(reason), self.detail()),
             Some(reason) => format!("{}: {}: {}", self.outcome().name(), printable(reason), self.detail()),
             None => format!("{}: {}", self.outcome().name(), self.detail()),
         };
         let advice = Some(self.advice()).filter(|advice| !advice.is_empty());
         let advice = advice.map(|advice| format!("  do:      {}", printable(&advice)));
         let request = self.request_id().map(|id| format!("  request: {}", printable(id)));
-        std::iter::once(what).chain(advice).chain(request).collect()
+        let approval = self.approval().map(|id| format!("  approve: sealward approve show {}", printable(id)));
+        std::iter::once(what).chain(advice).chain(approval).chain(request).collect()
     }
 
     pub(super) fn json(&self) -> Value {
@@ -117,6 +120,7 @@ impl CliError {
             "detail": self.detail(),
             "advice": self.advice(),
             "request_id": self.request_id(),
+            "approval": self.approval(),
             "exit_code": self.exit_code(),
         }})
     }
@@ -168,6 +172,16 @@ impl CliError {
         }
     }
 
+    /// What people must approve first.
+    fn approval(&self) -> Option<&str> {
+        match self {
+            Self::Client(ClientError::Refused(refused)) => {
+                Some(refused.approval.as_str()).filter(|approval| !approval.is_empty())
+            }
+            _ => None,
+        }
+    }
+
     fn request_id(&self) -> Option<&str> {
         match self {
             Self::Client(error) => error.request_id(),
@@ -190,6 +204,7 @@ mod tests {
             detail: detail.into(),
             advice: advice.into(),
             request_id: request_id.into(),
+            approval: String::new(),
             retry_after: None,
             code: None,
         })))

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client::messages::{
-    GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, PublicKey, Refusal, RootRole,
-    RootState, RootSummary, Thresholds, TufKeyForm,
+    Configuration, GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, Pending, PublicKey,
+    Refusal, RootRole, RootState, RootSummary, Thresholds, TufKeyForm,
 };
 
 pub(super) fn key(key: &Key) -> Value {
@@ -54,9 +54,54 @@ pub(super) fn public_key(public_key: &PublicKey) -> Value {
     })
 }
 
+pub(super) fn configuration(configuration: &Configuration) -> Value {
+    let Configuration { sha256, since, refused, problems } = configuration;
+    json!({ "sha256": sha256, "since": since, "refused": refused, "problems": problems })
+}
+
 pub(super) fn refusal(refusal: &Refusal) -> Value {
-    let Refusal { reason, outcome, detail, advice } = refusal;
-    json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice })
+    let Refusal { reason, outcome, detail, advice, approval } = refusal;
+    let approval = (!approval.is_empty()).then_some(approval);
+    json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice, "approval": approval })
+}
+
+pub(super) fn pending(pending: &Pending) -> Value {
+    let Pending {
+        id,
+        verb,
+        state,
+        cause,
+        repository,
+        role,
+        digest,
+        length,
+        version,
+        payload_expires,
+        keys,
+        requesters,
+        needed,
+        approvers,
+        asked,
+        expires,
+    } = pending;
+    json!({
+        "id": id,
+        "verb": verb,
+        "state": state,
+        "cause": cause,
+        "repository": repository,
+        "role": role,
+        "digest": digest,
+        "length": length,
+        "version": version,
+        "payload_expires": payload_expires,
+        "keys": keys,
+        "requesters": requesters,
+        "needed": needed,
+        "approvers": approvers,
+        "asked": asked,
+        "expires": expires,
+    })
 }
 
 pub(super) fn key_signature(signature: &KeySignature) -> Value {

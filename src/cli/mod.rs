@@ -5,6 +5,7 @@
 //! the network is escaped before it reaches a terminal.
 
 mod adapters;
+mod approve;
 mod arguments;
 mod audit;
 mod config;
@@ -16,6 +17,7 @@ mod key;
 mod key_end;
 mod man;
 mod output;
+mod reload;
 mod root;
 mod rotation;
 mod session;
@@ -68,9 +70,11 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Rotation(verb) => verb.run(&session, output).await,
             Noun::Guard(verb) => verb.run(&session, output).await,
             Noun::Config(verb) => verb.run(output),
+            Noun::Approve(verb) => verb.run(&session, output).await,
             Noun::Audit(verb) => verb.run(&session, output).await,
             Noun::Whoami => whoami::run(&session, output).await,
             Noun::Status => status::run(&session, output).await,
+            Noun::Reload => reload::run(&session, output).await,
             Noun::Man(pages) => pages.run(output),
         }
     })

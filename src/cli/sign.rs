@@ -206,7 +206,7 @@ fn explain_text(answer: &messages::ExplainResponse, output: &mut Output) -> Resu
     match (&answer.refusal, answer.allowed) {
         (_, true) => output.line("would be signed")?,
         (None, false) => output.line("would be refused")?,
-        (Some(messages::Refusal { reason, outcome, detail, advice }), false) => {
+        (Some(messages::Refusal { reason, outcome, detail, advice, approval: _ }), false) => {
             output.line(&format!("would be {outcome}: {reason}: {detail}"))?;
             output.line(&format!("  do:      {advice}"))?;
         }

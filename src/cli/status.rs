@@ -30,6 +30,7 @@ fn print_json(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
         verifier_key,
         warnings,
         started,
+        configuration,
     } = status;
     output.json(&json!({
         "v": 1,
@@ -45,6 +46,7 @@ fn print_json(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
         "verifier_key": verifier_key,
         "warnings": warnings,
         "started": started,
+        "configuration": configuration.as_ref().map(json::configuration),
     }))
 }
 
@@ -54,6 +56,13 @@ fn print_text(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
     output.line(&format!("started {}", status.started))?;
     output.line(&format!("ledger  {}, {} leaves", status.ledger_id, status.tree_size))?;
     output.line(&format!("log     {}", status.verifier_key))?;
+    if let Some(configuration) = &status.configuration {
+        output.line(&format!("config  {} since {}", configuration.sha256, configuration.since))?;
+        if !configuration.refused.is_empty() {
+            output.line(&format!("REFUSED at {}: the newer configuration", configuration.refused))?;
+            configuration.problems.iter().try_for_each(|problem| output.line(&format!("  {problem}")))?;
+        }
+    }
     for latch in &status.latches {
         output.line(&format!("LATCHED {} ({}): {}", latch.name, latch.scope, latch.cause))?;
     }

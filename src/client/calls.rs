@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::connect::connect;
 use super::retry::{Repeat, pause_before_next};
+use super::token::{Bearer, TokenSource};
 use super::{ClientError, Server, TlsFiles, messages};
 use crate::wire::MESSAGE_LIMIT_BYTES;
 use crate::wire::v1;
@@ -27,13 +28,29 @@ pub struct Client {
     channels: Arc<[Channel]>,
     turn: Arc<AtomicUsize>,
     timeout: Duration,
+    bearer: Option<Bearer>,
 }
 
 impl Client {
     /// Connects. The files matter for `https://` only. Each later call has `timeout` for all its attempts together.
     pub async fn connect(server: &Server, tls: &TlsFiles, timeout: Duration) -> Result<Self, ClientError> {
         let channels = connect(server, tls, timeout).await?.into();
-        Ok(Self { channels, turn: Arc::default(), timeout })
+        Ok(Self { channels, turn: Arc::default(), timeout, bearer: None })
+    }
+
+    /// The same connection, each call with a token. Only for a server that [`Server::takes_tokens`]: over another
+    /// connection it would prove nothing.
+    #[must_use]
+    pub fn with_token(&self, source: TokenSource) -> Self {
+        Self { bearer: Some(Bearer::new(source)), ..self.clone() }
+    }
+
+    /// Adds what proves who calls, where the connection does not.
+    pub(super) async fn authorize<Q>(&self, request: &mut Request<Q>) -> Result<(), ClientError> {
+        if let Some(bearer) = &self.bearer {
+            request.metadata_mut().insert("authorization", bearer.authorization().await?);
+        }
+        Ok(())
     }
 
     /// The same connection with another deadline per call.
@@ -72,6 +89,9 @@ impl Client {
         let mut attempt = 1;
         loop {
             let mut request = Request::new(message.clone());
+            timeout_at(deadline, self.authorize(&mut request))
+                .await
+                .map_err(|_| ClientError::Deadline { timeout: self.timeout })??;
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             // The transport's timer ends with the first header of an answer; this one covers its body.
             let Ok(answer) = timeout_at(deadline, send(self.channel()?, request)).await else { return Err(late) };
@@ -148,6 +168,14 @@ calls! {
     root_service_client::RootServiceClient seed_guard(SeedGuardRequest) -> SeedGuardResponse, Never;
     /// Begins a new epoch. Never repeated by itself: the second answer would be a denial.
     root_service_client::RootServiceClient recover_guard(RecoverGuardRequest) -> RecoverGuardResponse, Never;
+    /// What the caller may approve.
+    approval_service_client::ApprovalServiceClient list_pending(ListPendingRequest) -> ListPendingResponse, Harmless;
+    /// One piece of it, with the bytes to judge.
+    approval_service_client::ApprovalServiceClient get_pending(GetPendingRequest) -> GetPendingResponse, Harmless;
+    /// Approves; approving again changes nothing.
+    approval_service_client::ApprovalServiceClient approve(ApproveRequest) -> ApproveResponse, Harmless;
+    /// Rejects; rejecting again changes nothing.
+    approval_service_client::ApprovalServiceClient reject(RejectRequest) -> RejectResponse, Harmless;
     /// A signed checkpoint over the committed tree.
     audit_service_client::AuditServiceClient get_checkpoint(GetCheckpointRequest) -> GetCheckpointResponse, Harmless;
     /// Leaves in order.
@@ -160,6 +188,8 @@ calls! {
     admin_service_client::AdminServiceClient who_am_i(WhoAmIRequest) -> WhoAmIResponse, Harmless;
     /// Health, latches, keystores, guards.
     admin_service_client::AdminServiceClient status(StatusRequest) -> StatusResponse, Harmless;
+    /// Reads the configuration anew. A repetition reads it once more.
+    admin_service_client::AdminServiceClient reload(ReloadRequest) -> ReloadResponse, Harmless;
 }
 
 #[cfg(test)]
@@ -190,9 +220,9 @@ mod tests {
     #[tokio::test]
     async fn the_longest_refusal_still_arrives_whole() {
         let detail = "\u{1b}é".repeat(10_000);
-        let fake = Fake::answering(move |_| Err(to_status(Reason::AttendedNotBuilt, &detail, "req-1"))).await;
+        let fake = Fake::answering(move |_| Err(to_status(Reason::ExpiryTooFar, &detail, "req-1"))).await;
         let error = fake.client(TIMEOUT).await.status(messages::StatusRequest {}).await.unwrap_err();
-        assert_eq!(error.reason(), "attended-not-built");
+        assert_eq!(error.reason(), "expiry-too-far");
     }
 
     #[tokio::test]

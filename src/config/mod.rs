@@ -25,6 +25,7 @@ pub use rights::{CallerRights, Right, UnknownCaller, Who};
 pub use schema::{TABLES, TableKeys};
 
 use crate::domain::grant::Grants;
+use crate::domain::name::Sha256Digest;
 use crate::domain::person::Persons;
 use crate::domain::policy::Policies;
 use crate::keystore::settings::KeystoreSettings;
@@ -59,6 +60,8 @@ pub struct Configuration {
     pub limits: LimitSettings,
     /// How the daemon talks.
     pub log: LogSettings,
+    /// SHA-256 of the text.
+    pub digest: Sha256Digest,
     /// Where the rules stand in the file.
     pub places: Places,
     /// What is legal and probably not meant, `FILE:LINE:COLUMN: [name] detail`.
@@ -101,7 +104,10 @@ fn assemble(text: &str, file: &str, base: &Path) -> Result<Configuration, Config
     let lines = Lines::of(text);
     let configuration = sections(document.get_ref(), &lines, base, &mut report);
     match configuration.filter(|_| report.is_clean()) {
-        Some(configuration) => Ok(Configuration { warnings: report.into_warnings(&lines, file), ..configuration }),
+        Some(configuration) => {
+            let digest = Sha256Digest::of(text.as_bytes());
+            Ok(Configuration { digest, warnings: report.into_warnings(&lines, file), ..configuration })
+        }
         None => Err(report.into_errors(&lines, file)),
     }
 }
@@ -116,7 +122,9 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
     let observe = read::daemon::observe(&root, base, report);
     let listeners = read::listener::listeners(&root, base, report);
     let oidc = read::oidc::providers(&root, base, report);
-    read::listener::refuse_tokens_of_nobody(&root, oidc.len(), report);
+    // One with a mistake is there all the same.
+    let configured = root.find("oidc").map_or(0, |node| node.tables(&mut Report::default()).len());
+    read::listener::refuse_tokens_of_nobody(&root, configured, report);
     let keystores = read::keystore::keystores(&root, base, report);
     let repositories = read::repository::repositories(&root, &read::keystore::names(&root), report);
     let tokens = read::oidc::names(&root);
@@ -153,6 +161,7 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
         grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,
+        digest: Sha256Digest::of(&[]),
         places,
         warnings: Vec::new(),
     })

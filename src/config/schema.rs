@@ -28,7 +28,10 @@ tables! {
     UNSEAL "unseal" ["identity", "passphrase", "work_factor"];
     SECRET "a secret's source" ["file", "credential"];
     LOG "[log]" ["format", "level"];
-    LIMITS "[limits]" ["default_deadline", "max_connections", "requests_per_connection", "batch_items"];
+    LIMITS "[limits]" [
+        "default_deadline", "max_connections", "connections_per_caller", "requests_per_connection",
+        "requests_per_caller", "bytes_in_flight", "answer_patience", "batch_items",
+    ];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
     LISTENER_MTLS "[[listener]] of kind \"tcp-mtls\"" [
@@ -46,7 +49,7 @@ tables! {
     REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role"];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
-        "cryptoperiod", "max_signatures", "keystore", "algorithm",
+        "cryptoperiod", "max_signatures", "approvals", "approval_expiry", "max_pending", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
     CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];

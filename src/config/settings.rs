@@ -141,10 +141,18 @@ pub struct LimitSettings {
     pub max_message_bytes: usize,
     /// For requests that bring no deadline.
     pub default_deadline: Duration,
-    /// Open connections, over all listeners.
+    /// Open connections of one listener.
     pub max_connections: usize,
+    /// Of these, by one caller; by one address while nobody is known.
+    pub connections_per_caller: usize,
     /// Requests in flight on one connection.
     pub requests_per_connection: usize,
+    /// Requests in flight for one caller.
+    pub requests_per_caller: usize,
+    /// Bytes of all messages in flight.
+    pub bytes_in_flight: usize,
+    /// How long an answer may wait for its reader.
+    pub answer_patience: Duration,
     /// Items of one SignBatch.
     pub batch_items: usize,
 }

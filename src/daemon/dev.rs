@@ -55,7 +55,7 @@ algorithm = "ed25519"
 # You may do everything.
 [[grant]]
 callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "audit", "status"]
+verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "operate", "audit", "status"]
 repositories = ["**"]
 roles = ["**"]
 "#,
@@ -94,5 +94,5 @@ pub(super) fn run(directory: Option<PathBuf>) -> Result<(), DaemonError> {
     }
     say(&format!("throw-away daemon in {}", directory.display()));
     say(&format!("  export SEALWARD_SERVER=unix:{}/sealward.sock", directory.display()));
-    run::run(configuration, true)
+    run::run(configuration, &file, true)
 }

@@ -11,6 +11,7 @@ mod listen;
 mod log_signer;
 mod observe;
 mod open;
+mod reload;
 mod run;
 mod telemetry;
 mod tokens;
@@ -65,7 +66,7 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
             Ok(())
         }
         (Some(Command::Man { directory }), _) => arguments::write_man_page(&directory),
-        (None, Some(config)) => run::run(load(&config)?, false),
+        (None, Some(config)) => run::run(load(&config)?, &config, false),
         (None, None) => Err(DaemonError::Usage("name a configuration with --config FILE, or try --dev".to_owned())),
     }
 }

@@ -181,6 +181,19 @@ impl Grants {
         self.matching(caller, verb).any(|grant| grant.repositories.iter().any(|pattern| pattern.as_str() == "**"))
     }
 
+    /// Whether the caller may do this for a role of every repository there is: one grant over all of them gives it.
+    pub fn allow_everywhere(&self, caller: &Caller, verb: Verb, role: &Role) -> bool {
+        self.matching(caller, verb).any(|grant| {
+            grant.repositories.iter().any(|pattern| pattern.as_str() == "**")
+                && grant.roles.iter().any(|pattern| pattern.matches(role.as_str()))
+        })
+    }
+
+    /// Whether the caller may do this anywhere at all.
+    pub fn allow_anything(&self, caller: &Caller, verb: Verb) -> bool {
+        self.matching(caller, verb).next().is_some()
+    }
+
     fn matching(&self, caller: &Caller, verb: Verb) -> impl Iterator<Item = &Grant> {
         self.of(caller).filter(move |grant| grant.verbs.contains(&verb))
     }

@@ -376,6 +376,7 @@ impl Guard {
         next.withdrawn = self.withdrawn_with_head();
         next.barred = self.barred.union(&self.signers).copied().collect();
         next.rate = self.rate;
+        next.signatures_made = self.signatures_made.clone();
         next.goes_on_from = goes_on_from;
         next
     }

@@ -4,6 +4,7 @@
 //! That is what makes the law testable to the last sentence, and `sealward explain` honest.
 
 pub mod algorithm;
+pub mod approval;
 pub mod audit_event;
 pub mod caller;
 pub mod delegation;

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::approval::PendingId;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -128,7 +130,13 @@ reasons! {
     RateLimited "rate-limited" Denied ResourceExhausted 77 "The role releases faster than release_rate allows. Wait, or raise the rate by policy.";
     // Keys, custody, roots.
     OfflineRole "offline-role" Denied PermissionDenied 77 "This role signs only in a ceremony: use sealward-ceremony on a machine without a network.";
-    AttendedNotBuilt "attended-not-built" Denied FailedPrecondition 77 "Attended custody needs approvals, which this version does not have. Set custody = \"online\" knowingly, or sign the role in a ceremony.";
+    NoPerson "no-person" Denied PermissionDenied 77 "Only a configured person approves. Come in by one of a [[person]]'s identities; `sealward whoami` shows how the daemon names you.";
+    SelfApproval "self-approval" Denied PermissionDenied 77 "Who asks does not approve: another person must do one of both.";
+    UnknownApproval "unknown-approval" Denied NotFound 77 "`sealward approve list` shows what waits for you. It may have been used, rejected or expired.";
+    ApprovalDigest "approval-digest" Denied InvalidArgument 77 "The digest is not that of the pending payload. Look at it again with `sealward approve show`; do not approve what you have not read.";
+    ApprovalRejected "approval-rejected" Denied FailedPrecondition 77 "A person said no to exactly these bytes. Ask them; then sign other bytes, or wait until the rejection expires.";
+    ApprovalVoid "approval-void" Denied FailedPrecondition 77 "What the approval was bound to has changed. Ask for the signature again, and approve what is pending then.";
+    PendingLimit "pending-limit" Denied ResourceExhausted 77 "Too much waits for approval already. Have it approved or rejected, or wait until it expires; max_pending of the role bounds it.";
     KeyState "key-state" Denied FailedPrecondition 77 "Only active keys sign; retiring keys cosign. `sealward key show` tells the state, staging a root that lists the key activates it.";
     EpochClosed "epoch-closed" Denied FailedPrecondition 77 "The key released in an epoch that a recovery closed, and never signs for this role again. Rotate the role to a new key.";
     KeyNotListed "key-not-listed" Denied FailedPrecondition 77 "Neither the trusted nor the staged root lists this key for the role. Stage a root that does.";
@@ -158,6 +166,7 @@ reasons! {
     LedgerFault "ledger-fault" Failed Unavailable 74 "The disk under the ledger failed. Stop the daemon and run `sealwardd recover`.";
     DiskFull "disk-full" Failed Unavailable 75 "Free space under the ledger; the daemon goes on by itself.";
     LedgerBusy "ledger-busy" Failed Unavailable 75 "Another program holds the ledger's database. Close it and try again; nothing of the request is left.";
+    AwaitsApproval "awaits-approval" Failed FailedPrecondition 75 "Nothing is wrong with it: people must approve it first. An approver runs `sealward approve show` and `accept` with the id; then ask again with the same bytes.";
     Conflict "conflict" Failed Aborted 75 "Another request changed the same guard first. Read the released version and try again.";
     PredecessorFailed "predecessor-failed" Failed Aborted 75 "An earlier item of the batch that this one builds on was not released.";
     QueueFull "queue-full" Failed ResourceExhausted 75 "The keystore's queue is full. Try again after the hinted delay.";
@@ -168,6 +177,7 @@ reasons! {
     BadTokenSignature "bad-token-signature" Failed Internal 70 "The keystore returned a signature that does not verify. Nothing was released. Check the device.";
     ShuttingDown "shutting-down" Failed Unavailable 75 "The daemon is stopping. Try again.";
     OverQuota "over-quota" Failed ResourceExhausted 75 "Too many requests at once. Try again after a pause.";
+    ConfigurationRefused "configuration-refused" Failed FailedPrecondition 78 "The new configuration is wrong, and the one in force stays. Correct what is listed, and reload again; `sealwardd config check` reads a file without a daemon.";
     LedgerIntegrity "ledger-integrity" Failed DataLoss 65 "The ledger does not pass its integrity check. Stop the daemon and restore or recover it.";
     Internal "internal" Failed Internal 70 "This is a defect in sealward. Please report it with the request id.";
 }
@@ -186,12 +196,19 @@ pub struct Denial {
     pub reason: Reason,
     /// What about this request, in words: versions, names, dates.
     pub detail: String,
+    /// What people must approve first, for [`Reason::AwaitsApproval`].
+    pub pending: Option<PendingId>,
 }
 
 impl Denial {
     /// A denial or failure with its detail.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), pending: None }
+    }
+
+    /// The third answer of the law: it would be allowed, and waits for people.
+    pub fn awaits(id: PendingId, detail: impl Into<String>) -> Self {
+        Self { pending: Some(id), ..Self::new(Reason::AwaitsApproval, detail) }
     }
 }
 

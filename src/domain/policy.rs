@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::algorithm::Algorithm;
-use super::name::{KeystoreName, Pattern, RepositoryName, Role};
+use super::name::{KeystoreName, Pattern, RepositoryName, Role, Sha256Digest};
 use super::thresholds::Thresholds;
 
 /// How a role signs.
@@ -11,7 +11,7 @@ use super::thresholds::Thresholds;
 pub enum Custody {
     /// Only in a ceremony, never through the daemon.
     Offline,
-    /// People approve. Parsed and refused in this version.
+    /// People approve each payload.
     Attended,
     /// By itself, within the law.
     Online,
@@ -58,6 +58,12 @@ pub struct RolePolicy {
     pub cryptoperiod: Thresholds,
     /// How many signatures a key of it may make, over all its roles.
     pub max_signatures: Thresholds,
+    /// How many persons must approve a payload, where custody is attended.
+    pub approvals: u32,
+    /// How long a payload waits for them, in seconds.
+    pub approval_expiry_seconds: i64,
+    /// How many payloads may wait at once.
+    pub max_pending: usize,
     /// Where its keys are made when the request does not say.
     pub keystore: Option<KeystoreName>,
     /// Of which algorithm its keys are made when the request does not say.
@@ -91,9 +97,19 @@ impl RolePolicy {
             release_rate: ReleaseRate { per_hour: rate.0, burst: rate.1 },
             cryptoperiod: Thresholds::default(),
             max_signatures: Thresholds::default(),
+            approvals: 1,
+            approval_expiry_seconds: DAY,
+            max_pending: 16,
             keystore: None,
             algorithm: None,
         }
+    }
+
+    /// What an approval is bound to. Not comparable between versions of sealward: an upgrade voids what is pending, which
+    /// is the safe side.
+    pub fn digest(&self) -> Sha256Digest {
+        // The derived form has every field, also those that are added later.
+        Sha256Digest::of(format!("{self:?}").as_bytes())
     }
 }
 

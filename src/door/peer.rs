@@ -7,6 +7,8 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
 use super::identity::NoIdentity;
+use super::limits::LimitsInForce;
+use super::traffic::Traffic;
 use crate::domain::caller::Caller;
 
 /// Verifies the tokens that requests bring.
@@ -39,6 +41,16 @@ pub enum Proof {
     Bearer(Arc<dyn Bearers>),
 }
 
+impl Proof {
+    /// The caller, where the connection tells.
+    pub fn caller(&self) -> Option<&Caller> {
+        match self {
+            Self::Unix(caller) | Self::Certificate { holder: Ok(caller), .. } => Some(caller),
+            Self::Certificate { .. } | Self::Bearer(_) => None,
+        }
+    }
+}
+
 /// What a connection knows of its peer.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -46,6 +58,10 @@ pub struct Peer {
     pub listener: Arc<str>,
     /// What the peer proved.
     pub proof: Proof,
+    /// What it is held against.
+    pub limits: Arc<LimitsInForce>,
+    /// What it has in flight.
+    pub traffic: Arc<Traffic>,
 }
 
 impl Peer {

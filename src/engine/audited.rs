@@ -122,6 +122,18 @@ impl Engine {
         self.aggregates.add(&call.caller, "sign", "replay");
     }
 
+    /// Counts who asks again for what waits for people.
+    pub(super) fn count_repeated_wait(&self, call: &Call) {
+        self.aggregates.add(&call.caller, "sign", Reason::AwaitsApproval.name());
+    }
+
+    /// Counts what waited for people too long.
+    pub(super) fn count_expired(&self, count: usize) {
+        for _ in 0..count {
+            self.aggregates.add(&Caller::Daemon, "sweep-pending", "expired");
+        }
+    }
+
     /// Commits units and waits until they are durable.
     pub(super) async fn commit(&self, units: Vec<Unit>) -> Vec<Result<Committed, CommitError>> {
         let begun = Monotonic::now();
@@ -188,7 +200,7 @@ enum LeafOf {
 /// `law.md` section 7.
 fn leaf_of(reason: Reason, admitted: bool) -> LeafOf {
     match reason {
-        Reason::Unauthenticated | Reason::NoGrant | Reason::Malformed | Reason::OverQuota | Reason::QueueFull => {
+        Reason::Unauthenticated | Reason::NoGrant | Reason::Malformed | Reason::OverQuota | Reason::QueueFull | Reason::PendingLimit => {
             LeafOf::Aggregate
         }
         Reason::Latched
@@ -198,6 +210,8 @@ fn leaf_of(reason: Reason, admitted: bool) -> LeafOf {
         | Reason::LedgerBusy
         | Reason::Conflict
         | Reason::PredecessorFailed
+        // Its leaf was written with what waits.
+        | Reason::AwaitsApproval
         | Reason::ShuttingDown => LeafOf::None,
         _ if !admitted => LeafOf::Aggregate,
         _ => LeafOf::Own,

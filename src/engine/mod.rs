@@ -3,6 +3,7 @@
 //! Every verb takes the caller first, and passes through one audited wrapper ([`audited`]) that nobody can forget: it
 //! writes the leaf of a refusal before the refusal leaves, and counts.
 
+mod approve;
 mod audit;
 mod audited;
 mod destroy;
@@ -12,8 +13,10 @@ mod key_use;
 mod keys;
 mod locks;
 mod metrics;
+mod pending;
 mod recover;
 mod released;
+mod reload;
 mod retire;
 mod root;
 mod rotate;
@@ -29,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
+pub use approve::{PendingFile, Waiting};
 pub use audit::{Consistency, Inclusion, Leaves};
 pub use destroy::KeyChange;
 pub use explain::Explanation;
@@ -38,6 +42,7 @@ pub use keys::key_forms;
 pub use metrics::{BUCKETS, Metrics, Stage};
 pub use recover::NewEpoch;
 pub use released::{Released, ReleasedQuery};
+pub use reload::{ConfigurationStatus, Prepare, Prepared, Reloaded};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
@@ -100,7 +105,7 @@ pub struct Parts {
 /// The verbs over their parts.
 pub struct Engine {
     ledger: Arc<dyn Ledger>,
-    desks: BTreeMap<KeystoreName, Arc<Desk>>,
+    desks: RwLock<Arc<BTreeMap<KeystoreName, Arc<Desk>>>>,
     rules: RwLock<Arc<Rules>>,
     clock: Arc<dyn Clock>,
     note_signer: Arc<dyn NoteSigner>,
@@ -109,6 +114,8 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     explained: explain::Limiter,
     checkpointing: tokio::sync::Mutex<()>,
+    /// Held while something that waits for people is written down.
+    recording: tokio::sync::Mutex<()>,
     /// Every public key that a keystore was seen to hold.
     held: Mutex<BTreeSet<KeyId>>,
     /// Keystores that were not there when the daemon started, and have not listed their keys yet.
@@ -118,6 +125,9 @@ pub struct Engine {
     /// Keys that are to be destroyed, and when to look at each.
     destructions: Mutex<BTreeMap<KeyId, Instant>>,
     started: Instant,
+    /// How the configuration is read anew; held while that happens.
+    reloading: tokio::sync::Mutex<Option<Prepare>>,
+    configuration: Mutex<Option<ConfigurationStatus>>,
     besides: OnceLock<Besides>,
 }
 
@@ -142,9 +152,9 @@ impl Engine {
         &self.ledger
     }
 
-    /// The keystores.
-    pub fn desks(&self) -> &BTreeMap<KeystoreName, Arc<Desk>> {
-        &self.desks
+    /// The keystores in force.
+    pub fn desks(&self) -> Arc<BTreeMap<KeystoreName, Arc<Desk>>> {
+        Arc::clone(&self.desks.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The engine's clock.
@@ -166,11 +176,14 @@ impl Engine {
         self.clock.now()
     }
 
-    fn desk(&self, name: &KeystoreName) -> Result<&Arc<Desk>, Denial> {
+    fn desk(&self, name: &KeystoreName) -> Result<Arc<Desk>, Denial> {
         if let Some(cause) = self.latched.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Err(Denial::new(Reason::Latched, format!("keystore {name}: {cause}")));
         }
-        self.desks.get(name).ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
+        self.desks()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
     }
 
     /// Waits for guards, no longer than the caller does.

@@ -186,7 +186,7 @@ impl Engine {
 
     /// Every public key within reach, as far as the keystores answer; what was seen once counts for ever.
     async fn list_held(&self, call: &Call) -> BTreeSet<KeyId> {
-        for desk in self.desks.values() {
+        for desk in self.desks().values() {
             let keystore = Arc::clone(desk.keystore());
             let listed = tokio::task::spawn_blocking(move || keystore.public_keys());
             match tokio::time::timeout_at(call.deadline.into(), listed).await {

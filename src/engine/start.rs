@@ -80,7 +80,7 @@ impl Engine {
         let destructions = Mutex::new(destructions(ledger.as_ref())?);
         Ok(Arc::new(Self {
             ledger,
-            desks,
+            desks: RwLock::new(Arc::new(desks)),
             rules: RwLock::new(Arc::new(rules)),
             clock,
             note_signer,
@@ -89,11 +89,14 @@ impl Engine {
             metrics: Arc::default(),
             explained: super::explain::Limiter::default(),
             checkpointing: tokio::sync::Mutex::new(()),
+            recording: tokio::sync::Mutex::new(()),
             held: Mutex::new(held),
             unlisted: Mutex::new(unlisted),
             latched: Mutex::new(BTreeMap::new()),
             destructions,
             started,
+            reloading: tokio::sync::Mutex::default(),
+            configuration: Mutex::default(),
             besides: OnceLock::new(),
         }))
     }
@@ -102,7 +105,7 @@ impl Engine {
     pub async fn list_late_keystores(&self) {
         let late = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in late {
-            let Some(desk) = self.desks.get(&name) else { continue };
+            let Some(desk) = self.desks().get(&name).cloned() else { continue };
             let keystore = Arc::clone(desk.keystore());
             let listed = tokio::task::spawn_blocking(move || match keystore.probe() {
                 Condition::Ready => keystore.public_keys().ok(),
@@ -111,7 +114,7 @@ impl Engine {
             let Ok(Some(keys)) = listed.await else { continue };
             let ids: BTreeSet<KeyId> = keys.iter().map(|key| key.id()).collect();
             match offline_key(self.ledger.as_ref(), &self.rules(), &name, &ids) {
-                Ok(None) => tracing::info!(keystore = %name, keys = ids.len(), "the keystore is ready"),
+                Ok(None) => tracing::debug!(keystore = %name, keys = ids.len(), "the keystore was listed"),
                 Ok(Some(offline)) => {
                     tracing::error!(%offline, "the keystore is latched");
                     self.latched
@@ -130,7 +133,7 @@ impl Engine {
     }
 }
 
-fn offline_key(
+pub(super) fn offline_key(
     ledger: &dyn Ledger,
     rules: &Rules,
     keystore: &KeystoreName,

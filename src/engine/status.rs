@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::{Call, Engine, KeyUse};
+use super::{Call, ConfigurationStatus, Engine, KeyUse};
 use crate::domain::algorithm::Algorithm;
 use crate::domain::grant::Verb;
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
@@ -34,6 +34,8 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Since when it runs.
     pub started: Instant,
+    /// The configuration in force.
+    pub configuration: Option<ConfigurationStatus>,
 }
 
 /// A named state in which requests fail until its cause is resolved.
@@ -91,7 +93,7 @@ impl Engine {
             self.rules().admit_daemon(call, Verb::Status)?;
             scope.admit();
             let mut keystores = Vec::new();
-            for (name, desk) in &self.desks {
+            for (name, desk) in &*self.desks() {
                 keystores.push(self.keystore_status(name, Arc::clone(desk.keystore())).await);
             }
             let identity = self.ledger.identity();
@@ -105,6 +107,7 @@ impl Engine {
                 tree_size: self.ledger.tree_size().map_err(|error| error.denial())?,
                 warnings: self.warnings()?,
                 started: self.started,
+                configuration: self.configuration(),
             })
         })
         .await
@@ -187,7 +190,7 @@ impl Engine {
                 intent.algorithm, intent.repository, intent.keystore, intent.begun
             ));
         }
-        for (name, desk) in &self.desks {
+        for (name, desk) in &*self.desks() {
             if let KeystoreCondition::NotReady { cause, since } = desk.keystore().probe() {
                 warnings.push(format!("keystore {name} does not sign since {since}: {cause}"));
             }

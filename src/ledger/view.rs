@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::approval::Pending;
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
 use crate::domain::name::Role;
@@ -25,4 +26,6 @@ pub struct View {
     pub guards: BTreeMap<Role, Guard>,
     /// Trusted and staged root.
     pub roots: Roots,
+    /// What waits for people here, the oldest first.
+    pub pending: Vec<Pending>,
 }

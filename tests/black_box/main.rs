@@ -7,11 +7,21 @@
 mod support;
 
 mod administrator;
+mod approvals;
 mod bad_input;
+mod certificates;
+mod ci;
 mod doors;
 mod examples;
 mod first_light;
+mod floods;
+mod guard;
 mod ledger_faults;
+mod reload;
 mod roots;
 mod rotation;
 mod rotation_kills;
+mod rotation_page;
+mod sign_stream;
+mod thresholds;
+mod tokens;

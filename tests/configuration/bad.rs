@@ -287,15 +287,17 @@ fn root_and_offline_roles_have_no_keys_here() {
 }
 
 #[test]
-fn attended_custody_is_refused_as_not_yet_built() {
-    let text = usual_with("keystore = \"hsm\"", "custody = \"attended\"");
-    let line = mistake(&text);
-    assert!(line.starts_with(&line_of(&text, "custody = ")), "{line}");
-    assert!(line.contains("[not-yet-built]") && line.contains("attended custody is not yet built"), "{line}");
-    let text = usual_with("[repository.role.timestamp]", "[repository.role.targets]\n[repository.role.timestamp]");
-    let line = mistake(&text);
-    assert!(line.starts_with(&line_of(&text, "[repository.role.targets]")), "{line}");
-    assert!(line.contains("it is what this role has unless configured"), "{line}");
+fn approvals_where_nobody_approves_are_a_mistake() {
+    for key in ["approvals = 2", "approval_expiry = \"1h\"", "max_pending = 3"] {
+        let text = usual_with("keystore = \"hsm\"", key);
+        let line = mistake(&text);
+        assert!(line.starts_with(&line_of(&text, key)), "{line}");
+        assert!(line.contains("[conflict]") && line.contains("goes with custody = \"attended\""), "{line}");
+    }
+    for (key, why) in [("approvals = 0", "1 to 16"), ("approvals = 17", "1 to 16"), ("max_pending = 257", "1 to 256")] {
+        let line = mistake(&usual_with("keystore = \"hsm\"", &format!("custody = \"attended\"\n{key}")));
+        assert!(line.contains("[out-of-range]") && line.contains(why), "{line}");
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ version = 1
 ledger.directory = "/var/ledger"
 log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_factor = 12 } }
 log = { format = "json", level = "trace" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3 }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s" }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -140,7 +140,10 @@ algorithm = "ecdsa-p384"
 [repository.role.targets]
 custody = "offline"
 [repository.role."releases/stable"]
-custody = "online"
+custody = "attended"
+approvals = 2
+approval_expiry = "2h"
+max_pending = 7
 "#,
     );
     assert_eq!(configuration.log_key.path, Path::new("/var/key"));
@@ -150,6 +153,8 @@ custody = "online"
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
+    assert_eq!((limits.connections_per_caller, limits.requests_per_caller), (4, 5));
+    assert_eq!((limits.bytes_in_flight, limits.answer_patience), (400_000_000, Duration::from_secs(6)));
     assert_eq!(configuration.observe, Some(ObserveSettings::Loopback("[::1]:9464".parse().unwrap())));
     let kinds: Vec<_> = configuration.listeners.iter().map(|listener| &listener.kind).collect();
     let group = Some(SocketGroup::Name("wheel".into()));
@@ -197,12 +202,17 @@ custody = "online"
         release_rate: ReleaseRate { per_hour: 4, burst: 5 },
         cryptoperiod: Thresholds { warn: Some(70 * 86_400), stage: Some(80 * 86_400), refuse: Some(90 * 86_400) },
         max_signatures: Thresholds { refuse: Some(6), ..Thresholds::default() },
+        approvals: 1,
+        approval_expiry_seconds: 86_400,
+        max_pending: 16,
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),
     };
     assert_eq!(snapshot, &expected);
     assert_eq!(policy.roles[&Role::Targets].custody, Custody::Offline);
-    assert!(policy.roles.contains_key(&"releases/stable".parse().unwrap()));
+    let stable = &policy.roles[&"releases/stable".parse().unwrap()];
+    assert_eq!((stable.custody, stable.approvals), (Custody::Attended, 2));
+    assert_eq!((stable.approval_expiry_seconds, stable.max_pending), (7200, 7));
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn a_caller_that_is_none_is_refused() {
 #[test]
 fn the_tables_of_the_shipped_files_are_as_they_were() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["software", "softhsm2"] {
+    for name in ["ci", "software", "softhsm2"] {
         let file = root.join("hsm-config").join(name).with_extension("toml");
         let output = explain(&["--config", file.to_str().unwrap()]);
         assert!(output.status.success() && !output.stdout.contains(&0x1b), "{output:?}");

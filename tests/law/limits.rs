@@ -2,6 +2,7 @@
 
 use sealward::domain::guard::Step;
 use sealward::domain::key::KeyState;
+use sealward::domain::law::attended::Attendance;
 use sealward::domain::law::sign::{Keys, judge, signatures_made};
 use sealward::domain::name::Role;
 use sealward::domain::outcome::Reason;
@@ -156,6 +157,7 @@ fn explaining_tells_of_a_limit_as_signing_does() {
         attached_snapshot: None,
         now: model.now,
         may_delegate: true,
+        attendance: Attendance { pending: &model.pending, grants: &model.grants, caller: &model.caller },
         caller: crate::values::CALLER,
     });
     assert_eq!(judged.unwrap_err().reason, Reason::SignatureLimit);

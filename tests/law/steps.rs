@@ -211,8 +211,13 @@ fn judging_without_a_permit_says_the_same_as_deciding() {
             may_delegate: true,
             now: model.now,
             caller: CALLER,
+            attendance: sealward::domain::law::attended::Attendance {
+                pending: &model.pending,
+                grants: &model.grants,
+                caller: &model.caller,
+            },
         });
-        assert_eq!(&judged.unwrap(), model.decide(name, &text).unwrap().judgement());
+        assert_eq!(&judged.unwrap().0, model.decide(name, &text).unwrap().judgement());
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn a_view_is_fresh_after_every_commit(open: Open<'_>) {
 pub(super) fn a_repository_that_nobody_knows_is_empty_and_unrooted(open: Open<'_>) {
     let ledger = open();
     commit_one(ledger.as_ref(), advance(&Role::Timestamp, 0, "of another")).unwrap();
-    let nothing = View { keys: vec![], guards: [].into(), roots: Roots::unrooted(name("demo/x")) };
+    let nothing = View { keys: vec![], guards: [].into(), roots: Roots::unrooted(name("demo/x")), pending: vec![] };
     assert_eq!(*ledger.view(&name("demo/x")).unwrap(), nothing);
     assert_eq!(ledger.guard(&first_epoch(&name("demo/x"), &Role::Timestamp)).unwrap(), None);
 }

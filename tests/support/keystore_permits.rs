@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sealward::domain::caller::Caller;
+use sealward::domain::grant::Grants;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
-use sealward::domain::law::sign::{Keys, Situation, decide, first_epoch};
+use sealward::domain::law::attended::Attendance;
+use sealward::domain::law::sign::{Answer, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{MetadataType, Pattern, RepositoryName, Role, Version};
 use sealward::domain::permit::{Online, Permit};
 use sealward::domain::policy::{RepositoryPolicy, RolePolicy};
@@ -48,6 +51,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         history: sealward::domain::key_history::KeyHistory::default(),
         revision: 1,
     };
+    let (grants, caller) = (Grants::default(), Caller::Daemon);
     let situation = Situation {
         repository: &repository,
         role: &role,
@@ -60,8 +64,12 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         may_delegate: true,
         now,
         caller: "a test",
+        attendance: Attendance { pending: &[], grants: &grants, caller: &caller },
     };
-    decide(&situation).unwrap().take_permits().pop().unwrap()
+    match decide(&situation).unwrap() {
+        Answer::Permit(mut decision) => decision.take_permits().pop().unwrap(),
+        Answer::Pending(wait) => panic!("an online role waits for nobody: {wait:?}"),
+    }
 }
 
 /// Signs without a desk: nothing is challenged, nothing is verified.

@@ -6,10 +6,14 @@ use std::sync::OnceLock;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use sealward::domain::algorithm::Algorithm;
+use sealward::domain::approval::Pending;
+use sealward::domain::caller::Caller;
+use sealward::domain::grant::Grants;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
 use sealward::domain::key_history::KeyHistory;
-use sealward::domain::law::sign::{AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
+use sealward::domain::law::attended::Attendance;
+use sealward::domain::law::sign::{Answer, AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{Pattern, RepositoryName, Role, Sha256Digest, Version};
 use sealward::domain::outcome::{Denial, Reason};
 use sealward::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
@@ -164,6 +168,9 @@ pub struct Model {
     pub attached: Option<AttachedSnapshot>,
     pub may_delegate: bool,
     pub now: Instant,
+    pub pending: Vec<Pending>,
+    pub grants: Grants,
+    pub caller: Caller,
 }
 
 impl Model {
@@ -182,6 +189,9 @@ impl Model {
             attached: None,
             may_delegate: true,
             now: NOW,
+            pending: Vec::new(),
+            grants: Grants::default(),
+            caller: Caller::Unix { uid: 1000, gids: Vec::new() },
         }
     }
 
@@ -212,7 +222,20 @@ impl Model {
         self.decide_with(name, text, Keys::One(key))
     }
 
+    /// As the answer of `Sign`: what waits for people is `awaits-approval`.
     pub fn decide_with(&self, name: &str, text: &str, keys: Keys<'_>) -> Result<Decision, Denial> {
+        match self.answer_with(name, text, keys)? {
+            Answer::Permit(decision) => Ok(*decision),
+            Answer::Pending(wait) => Err(wait.denial()),
+        }
+    }
+
+    /// The law's own answer.
+    pub fn answer(&self, name: &str, text: &str) -> Result<Answer, Denial> {
+        self.answer_with(name, text, Keys::OfRole(&self.keys))
+    }
+
+    fn answer_with(&self, name: &str, text: &str, keys: Keys<'_>) -> Result<Answer, Denial> {
         decide(&Situation {
             repository: &repository(),
             role: &role(name),
@@ -225,6 +248,7 @@ impl Model {
             may_delegate: self.may_delegate,
             now: self.now,
             caller: CALLER,
+            attendance: Attendance { pending: &self.pending, grants: &self.grants, caller: &self.caller },
         })
     }
 

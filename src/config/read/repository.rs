@@ -15,6 +15,10 @@ use super::place;
 
 /// Keys that are not destroyed: a rotation of every role every month for a year fits.
 const MAX_KEYS: usize = 64;
+/// Persons who approve one payload: more than a ceremony ever assembled.
+const MOST_APPROVALS: u64 = 16;
+/// Payloads of one role that wait at once. A repository has room for 256, whatever its roles.
+const MOST_PENDING: u64 = 256;
 /// Above this a payload is no metadata, and memory is at stake: 256 MiB.
 const LARGEST_PAYLOAD: u64 = 256 << 20;
 /// A version that is taken back more often is a server that never keeps anything.
@@ -124,7 +128,7 @@ fn roles(node: &Node<'_>, keystores: &[String], report: &mut Report) -> BTreeMap
 
 fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report: &mut Report) -> RolePolicy {
     let default = RolePolicy::default_for(role);
-    let custody = custody(role, section, default.custody, report);
+    let custody = custody(section, default.custody, report);
     let expiry = section.find("max_expiry").and_then(|node| node.seconds(report));
     let keystore = section.find("keystore").and_then(|node| {
         if custody == Custody::Offline {
@@ -136,6 +140,16 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
     let algorithm = section
         .find("algorithm")
         .and_then(|node| node.choice(Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm)), report));
+    if custody != Custody::Attended {
+        // Whoever wrote it believes that people are asked.
+        for key in ["approvals", "approval_expiry", "max_pending"] {
+            if let Some(node) = section.find(key) {
+                let detail = format!("nobody approves {role} here: `{key}` goes with custody = \"attended\"");
+                node.report(Code::Conflict, detail, report);
+            }
+        }
+    }
+    let approval_expiry = section.find("approval_expiry").and_then(|node| node.seconds(report));
     RolePolicy {
         custody,
         max_expiry_seconds: expiry
@@ -152,27 +166,23 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
         max_signatures: thresholds(section, "max_signatures", schema::MAX_SIGNATURES, report, |node, report| {
             node.number(1..=u64::MAX >> 1, report)
         }),
+        approvals: u32::try_from(section.number("approvals", 1..=MOST_APPROVALS, default.approvals.into(), report))
+            .unwrap_or(default.approvals),
+        approval_expiry_seconds: approval_expiry
+            .and_then(|seconds| i64::try_from(seconds).ok())
+            .unwrap_or(default.approval_expiry_seconds),
+        max_pending: section.count("max_pending", 1..=MOST_PENDING, default.max_pending, report),
         keystore,
         algorithm,
     }
 }
 
-fn custody(role: &Role, section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
+fn custody(section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
     let words = [("online", Custody::Online), ("attended", Custody::Attended), ("offline", Custody::Offline)];
-    let node = section.find("custody");
-    let chosen = match &node {
-        Some(node) => node.choice(words, report).unwrap_or(Custody::Online),
+    match section.find("custody") {
+        Some(node) => node.choice(words, report).unwrap_or(default),
         None => default,
-    };
-    if chosen == Custody::Attended {
-        let because = if node.is_some() { "" } else { ", and it is what this role has unless configured" };
-        let detail = format!(
-            "custody of {role}: attended custody is not yet built{because}. Set custody = \"online\" knowingly, or \
-             custody = \"offline\" and sign it in a ceremony"
-        );
-        report.error(Code::NotYetBuilt, node.map_or(section.at, |node| node.at), detail);
     }
-    chosen
 }
 
 fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<KeystoreName> {

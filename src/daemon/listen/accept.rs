@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::tls::Tls;
 use super::until;
 use crate::door::identity::of_unix_peer;
+use crate::door::limits::{LimitsInForce, Place, Refusal};
 use crate::door::peer::{Peer, Proof};
 use crate::door::stream::Connection;
 
@@ -29,6 +30,9 @@ pub(super) trait Accept: Send + Sync + 'static {
     /// As requests come through it.
     type Stream: Send + 'static;
 
+    /// What a peer is known by before it has proved anything.
+    fn origin(raw: &Self::Raw) -> String;
+
     fn next(&self) -> impl Future<Output = std::io::Result<Self::Raw>> + Send;
 
     /// The error is for the log.
@@ -38,6 +42,10 @@ pub(super) trait Accept: Send + Sync + 'static {
 impl Accept for UnixListener {
     type Raw = UnixStream;
     type Stream = UnixStream;
+
+    fn origin(raw: &UnixStream) -> String {
+        raw.peer_cred().map_or_else(|_| "unix".to_owned(), |peer| format!("unix:{}", peer.uid()))
+    }
 
     async fn next(&self) -> std::io::Result<UnixStream> {
         self.accept().await.map(|(stream, _)| stream)
@@ -59,6 +67,10 @@ impl Accept for Tcp {
     type Raw = TcpStream;
     type Stream = TlsStream<TcpStream>;
 
+    fn origin(raw: &TcpStream) -> String {
+        raw.peer_addr().map_or_else(|_| "tcp".to_owned(), |peer| peer.ip().to_string())
+    }
+
     async fn next(&self) -> std::io::Result<TcpStream> {
         self.listener.accept().await.map(|(stream, _)| stream)
     }
@@ -76,7 +88,7 @@ impl Accept for Tcp {
 pub(super) fn accept<L: Accept>(
     listener: L,
     name: Arc<str>,
-    places: Arc<Semaphore>,
+    limits: Arc<LimitsInForce>,
     stopped: watch::Receiver<bool>,
 ) -> Incoming<L::Stream> {
     let (connections, incoming) = mpsc::channel(16);
@@ -84,7 +96,6 @@ pub(super) fn accept<L: Accept>(
     tokio::spawn(async move {
         let mut stop = std::pin::pin!(until(stopped));
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let accepted = tokio::select! {
                 accepted = listener.next() => accepted,
                 () = &mut stop => return,
@@ -96,22 +107,58 @@ pub(super) fn accept<L: Accept>(
                     continue;
                 }
             };
-            let (listener, name, connections) = (Arc::clone(&listener), Arc::clone(&name), connections.clone());
-            // A slow handshake keeps nobody else waiting.
-            tokio::spawn(async move {
-                match tokio::time::timeout(HANDSHAKE, listener.greet(raw)).await {
-                    Ok(Ok((stream, proof))) => {
-                        let connection = Connection::new(stream, Peer { listener: name, proof }, place);
-                        // Nobody takes connections any more when this fails.
-                        drop(connections.send(Ok(connection)).await);
-                    }
-                    Ok(Err(error)) => tracing::info!(listener = %name, %error, "a peer was turned away"),
-                    Err(_) => tracing::info!(listener = %name, "a peer was too slow for its handshake"),
+            // Whoever gets no place is told at once, by the end of the connection.
+            match limits.connect(&name, &L::origin(&raw)) {
+                Ok(place) => {
+                    let (listener, name, connections) = (Arc::clone(&listener), Arc::clone(&name), connections.clone());
+                    // A slow handshake keeps nobody else waiting.
+                    tokio::spawn(async move {
+                        if let Some(connection) = enter(&*listener, name, raw, place).await {
+                            // Nobody takes connections any more when this fails.
+                            drop(connections.send(Ok(connection)).await);
+                        }
+                    });
                 }
-            });
+                Err(refusal) => {
+                    limits.count(&name, refusal);
+                    tracing::debug!(listener = %name, reason = refusal.name(), "a connection was turned away");
+                }
+            }
         }
     });
     ReceiverStream::new(incoming)
+}
+/// Lets a peer prove itself. Whoever does not is counted.
+async fn enter<L: Accept>(
+    listener: &L,
+    name: Arc<str>,
+    raw: L::Raw,
+    mut place: Place,
+) -> Option<Connection<L::Stream>> {
+    let limits = Arc::clone(place.limits());
+    let refused = |refusal: Refusal, error: &str| {
+        limits.count(&name, refusal);
+        tracing::info!(listener = %name, reason = refusal.name(), error, "a peer was turned away");
+    };
+    let (stream, proof) = match tokio::time::timeout(HANDSHAKE, listener.greet(raw)).await {
+        Ok(Ok(proved)) => proved,
+        Ok(Err(error)) => {
+            refused(Refusal::Handshake, &error);
+            return None;
+        }
+        Err(_) => {
+            refused(Refusal::HandshakeTime, "");
+            return None;
+        }
+    };
+    if let Some(caller) = proof.caller()
+        && let Err(refusal) = place.rename(caller.to_string())
+    {
+        refused(refusal, &caller.to_string());
+        return None;
+    }
+    let peer = Peer { listener: name, proof, limits, traffic: Arc::default() };
+    Some(Connection::new(stream, peer, place))
 }
 
 /// Out of descriptors, most likely: others will be closed. Without the pause this would be a busy loop.

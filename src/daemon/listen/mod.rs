@@ -8,28 +8,27 @@ mod deny;
 mod standing;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use tokio::net::UnixListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
 
 use self::accept::{Tcp, accept};
 use self::activated::Activated;
-use self::tls::{Terms, Tls};
+pub(super) use self::tls::{Terms, Tls};
 use super::{DaemonError, observe};
 use crate::config::Configuration;
-use crate::config::settings::{ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
-use crate::door::grpc::{InFlight, Limits, routes};
+use crate::config::settings::{LimitSettings, ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
+use crate::door::grpc::{InFlight, routes};
+use crate::door::limits::{Limits, LimitsInForce};
 use crate::door::peer::Bearers;
 use crate::engine::Engine;
-
-/// How long a request's body may take, before its deadline begins.
-const BODY: Duration = Duration::from_secs(10);
 
 /// A socket that is bound, with its listener's settings.
 pub(super) struct Socket {
@@ -78,25 +77,55 @@ pub(super) fn bind_observe(path: &Path) -> Result<UnixListener, DaemonError> {
     bind::unix(path, 0o600, None, "observe")
 }
 
+/// The TLS of every TCP listener, by its name.
+pub(super) fn tls_of(sockets: &[Socket]) -> BTreeMap<String, Arc<Tls>> {
+    let tls = |socket: &Socket| match &socket.kind {
+        Kind::Tcp(tcp) => Some((socket.settings.name.clone(), Arc::clone(&tcp.tls))),
+        Kind::Unix(_) => None,
+    };
+    sockets.iter().filter_map(tls).collect()
+}
+
+/// What the door is told of the settings.
+pub(super) fn door_limits(limits: &LimitSettings) -> Limits {
+    // Every member by name: a new one does not compile until it is told.
+    let LimitSettings {
+        max_message_bytes,
+        default_deadline,
+        max_connections,
+        connections_per_caller,
+        requests_per_connection,
+        requests_per_caller,
+        bytes_in_flight,
+        answer_patience,
+        batch_items,
+    } = *limits;
+    Limits {
+        connections: max_connections,
+        connections_per_caller,
+        requests_per_connection,
+        requests_per_caller,
+        bytes_in_flight,
+        message_bytes: max_message_bytes,
+        deadline: default_deadline,
+        answer_patience,
+        batch_items,
+    }
+}
+
 /// Serves every socket in a task of its own.
 pub(super) fn serve(
     sockets: Vec<Socket>,
     engine: &Arc<Engine>,
     configuration: &Configuration,
+    door: &Arc<LimitsInForce>,
     health: observe::HealthService,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) -> Result<InFlight, DaemonError> {
     let in_flight = InFlight::default();
     let limits = configuration.limits;
-    let door = Limits {
-        message_bytes: limits.max_message_bytes,
-        deadline: limits.default_deadline,
-        batch_items: limits.batch_items,
-    };
     for Socket { settings, kind } in sockets {
-        // Each listener has places of its own: strangers on TCP must not shut out the unix socket.
-        let places = Arc::new(Semaphore::new(limits.max_connections));
         let name: Arc<str> = settings.name.as_str().into();
         let failed = |what: String| DaemonError::Listener { name: settings.name.clone(), what };
         let reflection = tonic_reflection::server::Builder::configure()
@@ -104,15 +133,17 @@ pub(super) fn serve(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .map_err(|error| failed(error.to_string()))?;
-        let all =
-            routes(Arc::clone(engine), door, in_flight.clone()).add_service(health.clone()).add_service(reflection);
+        let all = routes(Arc::clone(engine), Arc::clone(door), in_flight.clone())
+            .add_service(health.clone())
+            .add_service(reflection);
         let streams = u32::try_from(limits.requests_per_connection).unwrap_or(u32::MAX);
         let mut builder = Server::builder()
-            .concurrency_limit_per_connection(limits.requests_per_connection)
             .max_concurrent_streams(streams)
-            // From the first header on, so that a body that never ends is not waited for.
-            .timeout(limits.default_deadline + BODY)
             .http2_max_header_list_size(64 << 10)
+            // Streams that a client opens and resets at once (rapid reset), and streams that it gets wrong: beyond these
+            // the connection ends. Settings, pings and continuations h2 bounds by itself.
+            .http2_max_pending_accept_reset_streams(Some(20))
+            .http2_max_local_error_reset_streams(Some(100))
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)));
         let end = until(stopped.clone());
@@ -121,14 +152,14 @@ pub(super) fn serve(
                 let address = listener.local_addr().ok();
                 let path = address.as_ref().and_then(|address| address.as_pathname()).unwrap_or(Path::new(""));
                 tracing::info!(listener = %name, path = %path.display(), "listening");
-                let incoming = accept(listener, Arc::clone(&name), places, stopped.clone());
+                let incoming = accept(listener, Arc::clone(&name), Arc::clone(door), stopped.clone());
                 let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);
                 tasks.spawn(async move { ended(&name, server.await) });
             }
             Kind::Tcp(tcp) => {
                 let address = tcp.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
                 tracing::info!(listener = %name, %address, "listening");
-                let incoming = accept(tcp, Arc::clone(&name), places, stopped.clone());
+                let incoming = accept(tcp, Arc::clone(&name), Arc::clone(door), stopped.clone());
                 let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);
                 tasks.spawn(async move { ended(&name, server.await) });
             }

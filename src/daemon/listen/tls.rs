@@ -54,6 +54,11 @@ impl Tls {
         Ok(Proof::Certificate { holder, standing: Arc::new(standing) })
     }
 
+    /// Puts others in force, for the next handshake and for every later request of connections that are open.
+    pub(in crate::daemon) fn replace(&self, terms: Terms) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+    }
+
     /// What is in force now.
     pub(super) fn terms(&self) -> Arc<Terms> {
         Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))

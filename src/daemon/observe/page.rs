@@ -13,19 +13,20 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::daemon::tokens::Tokens;
+use crate::door::limits::LimitsInForce;
 use crate::engine::{BUCKETS, Engine, KeyUse};
 use crate::keystore::Condition;
 
 /// The page at this moment.
-pub(super) fn render(engine: Arc<Engine>, tokens: Arc<Tokens>) -> Result<String, fmt::Error> {
+pub(super) fn render(engine: Arc<Engine>, tokens: Arc<Tokens>, door: Arc<LimitsInForce>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("sealward");
-    registry.register_collector(Box::new(Page(engine, tokens)));
+    registry.register_collector(Box::new(Page(engine, tokens, door)));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
 }
 
-struct Page(Arc<Engine>, Arc<Tokens>);
+struct Page(Arc<Engine>, Arc<Tokens>, Arc<LimitsInForce>);
 
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,6 +43,8 @@ impl Collector for Page {
         self.keys(&mut encoder)?;
         self.keystores(&mut encoder)?;
         self.tokens(&mut encoder)?;
+        self.pending(&mut encoder)?;
+        self.door(&mut encoder)?;
         self.ledger(&mut encoder)
     }
 }
@@ -55,6 +58,23 @@ impl Page {
             ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+
+    fn door(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connections and requests that a limit of the door turned away, by listener and reason";
+        let mut metric = encoder.encode_descriptor("door_refusals", help, None, MetricType::Counter)?;
+        for ((listener, reason), count) in self.2.refusals() {
+            let labels = [("listener", listener.as_str()), ("reason", reason)];
+            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
+        let mut metric = encoder.encode_descriptor("connections", "Open connections", None, MetricType::Gauge)?;
+        for (listener, count) in self.2.connections() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(metric.encode_family(&[("listener", listener.as_str())])?)?;
+        }
+        let metric =
+            encoder.encode_descriptor("bytes_in_flight", "Bytes of messages in flight", None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(self.2.bytes()).unwrap_or(i64::MAX)).encode(metric)
     }
 
     fn supersedes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -142,7 +162,7 @@ impl Page {
     fn keystores(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut metric =
             encoder.encode_descriptor("keystore_ready", "Whether a keystore signs", None, MetricType::Gauge)?;
-        for (name, desk) in self.0.desks() {
+        for (name, desk) in &*self.0.desks() {
             let ready = i64::from(desk.keystore().probe() == Condition::Ready);
             ConstGauge::new(ready).encode(metric.encode_family(&[("keystore", name.as_str())])?)?;
         }
@@ -152,13 +172,13 @@ impl Page {
             None,
             MetricType::Gauge,
         )?;
-        for (name, desk) in self.0.desks() {
+        for (name, desk) in &*self.0.desks() {
             let depth = i64::try_from(desk.metrics().queue_depth()).unwrap_or(i64::MAX);
             ConstGauge::new(depth).encode(metric.encode_family(&[("keystore", name.as_str())])?)?;
         }
         let help = "Operations of a keystore by result";
         let mut metric = encoder.encode_descriptor("keystore_operations", help, None, MetricType::Counter)?;
-        for (name, desk) in self.0.desks() {
+        for (name, desk) in &*self.0.desks() {
             let metrics = desk.metrics();
             let results = [
                 ("signed", metrics.signed()),
@@ -203,6 +223,18 @@ impl Page {
             }
         }
         Ok(())
+    }
+
+    fn pending(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        // A ledger that does not read shows in the latch below.
+        let pending = self.0.ledger().pending().unwrap_or_default();
+        let pieces = i64::try_from(pending.len()).unwrap_or(i64::MAX);
+        let bytes = pending.iter().fold(0_u64, |bytes, one| bytes.saturating_add(one.length));
+        let metric = encoder.encode_descriptor("pending", "What waits for people", None, MetricType::Gauge)?;
+        ConstGauge::new(pieces).encode(metric)?;
+        let help = "Bytes of what waits for people";
+        let metric = encoder.encode_descriptor("pending_bytes", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX)).encode(metric)
     }
 
     fn ledger(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -69,8 +69,8 @@ pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, D
         if !known.guards.is_empty() || known.roots.revision > 0 {
             return Err(Denial::new(Reason::NotNew, format!("{repository} has a guard or a root")));
         }
-        let online = known.policy.roles.iter().filter(|(_, limits)| limits.custody == Custody::Online);
-        guards.extend(online.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
+        let signing = known.policy.roles.iter().filter(|(_, limits)| limits.custody != Custody::Offline);
+        guards.extend(signing.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
     } else {
         let new = roles.iter().filter(|role| is_new_delegated(role, known));
         guards.extend(new.map(|role| Guard::seeded_as_zero(first_epoch(repository, role))));

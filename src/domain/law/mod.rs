@@ -1,5 +1,6 @@
 //! The decisions. Each is a pure function over values; each denial names its rule.
 
+pub mod attended;
 pub mod ceremony;
 pub mod challenge;
 pub mod destroy;

@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::Door;
 use super::present;
+use crate::engine::Reloaded;
 use crate::wire::v1::{self, admin_service_server::AdminService};
 
 #[tonic::async_trait]
@@ -24,6 +25,15 @@ impl AdminService for Door {
         self.serve(request, |door, call, _| async move {
             let status = door.engine.status(&call).await?;
             Ok(present::status(status, door.engine.verifier_key(), door.engine.time()))
+        })
+        .await
+    }
+
+    async fn reload(&self, request: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {
+        self.serve(request, |door, call, _| async move {
+            let Reloaded { digest, problems, warnings } = door.engine.reload(&call).await?;
+            let sha256 = digest.to_string();
+            Ok(v1::ReloadResponse { in_force: problems.is_empty(), sha256, problems, warnings })
         })
         .await
     }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::body::{ARRIVAL, Metered, Watched};
 use super::call::request_id;
 use super::undecoded;
 use crate::domain::caller::Caller;
-use crate::door::identity::NoIdentity;
+use crate::domain::outcome::Reason;
 use crate::door::peer::Peer;
 use crate::engine::Engine;
 use crate::wire::status::to_status;
@@ -18,25 +20,40 @@ use crate::wire::status::to_status;
 #[derive(Clone)]
 pub(super) struct Authenticated(pub(super) Caller);
 
-/// Finds the caller, or ends the request.
-pub(super) async fn admit(State(engine): State<Arc<Engine>>, mut request: Request, next: Next) -> Response {
-    // A clone: the body of a request is no place to borrow across an await.
-    let peer = request.extensions().get::<Peer>().cloned();
-    let listener = peer.as_ref().map_or("", |peer| &peer.listener);
-    let caller = match &peer {
-        Some(peer) => peer.caller(&request.headers().clone()).await,
-        None => Err(NoIdentity::Peer("the connection carries no identity".to_owned())),
+/// Finds the caller and its share of what is in flight, or ends the request.
+pub(super) async fn admit(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
+    let refused = |reason: Reason, detail: &str| to_status(reason, detail, &request_id()).into_http();
+    let (mut parts, body) = request.into_parts();
+    let Some(peer) = parts.extensions.get::<Peer>().cloned() else {
+        return refused(Reason::Unauthenticated, "the connection carries no identity");
     };
-    match caller {
-        Ok(caller) => {
-            request.extensions_mut().insert(Authenticated(caller.clone()));
-            undecoded::name(&engine, &caller, next.run(request).await)
-        }
+    let caller = match peer.caller(&parts.headers).await {
+        Ok(caller) => caller,
         Err(error) => {
-            let id = request_id();
-            tracing::warn!(request = %id, listener, %error, "a peer without an identity");
-            engine.count_turned_away(listener, error.reason());
-            to_status(error.reason(), &error.to_string(), &id).into_http()
+            tracing::warn!(listener = %peer.listener, %error, "a peer without an identity");
+            engine.count_turned_away(&peer.listener, error.reason());
+            return refused(error.reason(), &error.to_string());
         }
-    }
+    };
+    let share = match peer.limits.begin(caller.to_string(), peer.traffic.requests()) {
+        Ok(share) => Arc::new(share),
+        Err(refusal) => {
+            peer.limits.count(&peer.listener, refusal);
+            engine.count_undecoded(&caller, Reason::OverQuota);
+            return refused(Reason::OverQuota, &format!("the limit {} is met", refusal.name()));
+        }
+    };
+    parts.extensions.insert(Authenticated(caller.clone()));
+    parts.extensions.insert(Arc::clone(&share));
+    let body = Body::new(Metered::new(body, share, peer.clone()));
+    // From the first header on, so that a body that never ends is not waited for.
+    let patience = peer.limits.now().deadline + ARRIVAL;
+    let response = match tokio::time::timeout(patience, next.run(Request::from_parts(parts, body))).await {
+        Ok(response) => undecoded::name(&engine, &caller, response),
+        Err(_) => {
+            engine.count_undecoded(&caller, Reason::Deadline);
+            refused(Reason::Deadline, "the request did not arrive in time, or its work took too long")
+        }
+    };
+    response.map(|body| Body::new(Watched::new(body, &peer)))
 }

@@ -1,5 +1,6 @@
 //! From a gRPC request to a call, and from its outcome to a response.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tonic::{Request, Response, Status};
@@ -7,8 +8,9 @@ use tonic::{Request, Response, Status};
 use super::Door;
 use super::admit::Authenticated;
 use crate::domain::outcome::{Denial, Reason};
+use crate::door::limits::Share;
 use crate::engine::Call;
-use crate::wire::status::to_status;
+use crate::wire::status::of_denial;
 
 impl Door {
     /// Runs one verb for one request. The verb goes on when the client hangs up: what was begun is finished and
@@ -23,19 +25,21 @@ impl Door {
         R: Send + 'static,
     {
         let id = request_id();
-        let refused = |denial: &Denial| to_status(denial.reason, &denial.detail, &id);
+        let refused = |denial: &Denial| of_denial(denial, &id);
         let Some(Authenticated(caller)) = request.extensions().get().cloned() else {
             return Err(refused(&Denial::new(Reason::Unauthenticated, "the connection carries no identity")));
         };
-        let deadline =
-            Instant::now() + asked_for(&request).map_or(self.limits.deadline, |wish| wish.min(self.limits.deadline));
+        let longest = self.limits.now().deadline;
+        let deadline = Instant::now() + asked_for(&request).map_or(longest, |wish| wish.min(longest));
         let call = Call { caller, request: id.clone(), deadline };
+        // Given back when the work is done, also when nobody waits for it any more.
+        let share = request.extensions().get::<Arc<Share>>().cloned();
         let work = verb(self.clone(), call, request.into_inner());
         let Some(entered) = self.in_flight.enter() else {
             return Err(refused(&Denial::new(Reason::OverQuota, "the daemon serves 1024 requests at once")));
         };
         let work = tokio::spawn(async move {
-            let _entered = entered;
+            let _entered = (entered, share);
             work.await
         });
         match work.await {

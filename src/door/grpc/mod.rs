@@ -2,7 +2,9 @@
 
 mod admin;
 mod admit;
+mod approvals;
 mod audit;
+mod body;
 mod call;
 mod keys;
 mod present;
@@ -13,30 +15,19 @@ mod undecoded;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tonic::service::Routes;
 
+use crate::door::limits::LimitsInForce;
 use crate::engine::Engine;
-use crate::wire::v1;
-
-/// What the door limits by itself, before any verb.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest message in bytes.
-    pub message_bytes: usize,
-    /// The deadline of a call that brings none, and the latest that one may bring.
-    pub deadline: Duration,
-    /// Items of one batch.
-    pub batch_items: usize,
-}
+use crate::wire::{MESSAGE_LIMIT_BYTES, v1};
 
 /// The door: each service holds one.
 #[derive(Clone)]
 pub(crate) struct Door {
     engine: Arc<Engine>,
-    limits: Limits,
+    limits: Arc<LimitsInForce>,
     in_flight: InFlight,
     streams: Places,
 }
@@ -113,10 +104,11 @@ impl Drop for Entered {
 }
 
 /// All services of version 1.
-pub fn routes(engine: Arc<Engine>, limits: Limits, in_flight: InFlight) -> Routes {
+pub fn routes(engine: Arc<Engine>, limits: Arc<LimitsInForce>, in_flight: InFlight) -> Routes {
+    // Every body was held against the limits before tonic sees it, under those of the moment (body.rs).
+    let bytes = usize::MAX;
     let streams = Places::new(MOST_STREAMS);
     let door = Door { engine: Arc::clone(&engine), limits, in_flight, streams };
-    let bytes = limits.message_bytes;
     let routes = Routes::new(
         v1::signing_service_server::SigningServiceServer::new(door.clone()).max_decoding_message_size(bytes),
     )
@@ -124,9 +116,15 @@ pub fn routes(engine: Arc<Engine>, limits: Limits, in_flight: InFlight) -> Route
     .add_service(
         v1::root_service_server::RootServiceServer::new(door.clone())
             .max_decoding_message_size(bytes)
-            .max_encoding_message_size(bytes),
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES),
     )
-    .add_service(v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(bytes))
+    .add_service(
+        v1::audit_service_server::AuditServiceServer::new(door.clone()).max_encoding_message_size(MESSAGE_LIMIT_BYTES),
+    )
+    .add_service(
+        v1::approval_service_server::ApprovalServiceServer::new(door.clone())
+            .max_encoding_message_size(MESSAGE_LIMIT_BYTES),
+    )
     .add_service(v1::admin_service_server::AdminServiceServer::new(door));
     let admit = axum::middleware::from_fn_with_state(engine, admit::admit);
     Routes::from(routes.into_axum_router().layer(admit))

@@ -1,5 +1,6 @@
 //! The engine's answers as messages.
 
+use crate::domain::approval::Subject;
 use crate::domain::grant::Grant;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::rotation::Checklist;
@@ -7,7 +8,9 @@ use crate::domain::public_key::PublicKey;
 use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::thresholds::Thresholds;
 use crate::domain::time::Instant;
-use crate::engine::{DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, key_forms};
+use crate::engine::{
+    ConfigurationStatus, DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, Waiting, key_forms,
+};
 use crate::wire::v1;
 
 pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
@@ -172,6 +175,40 @@ pub(super) fn root_state(roots: &Roots, keys: &[KeyRecord], now: Instant) -> v1:
     }
 }
 
+pub(super) fn pending(waiting: Waiting) -> v1::Pending {
+    let state = waiting.state();
+    let Waiting { pending, needed, approvers, void } = waiting;
+    let rejected = pending.rejection.as_ref().map(|rejection| rejection.code.name());
+    let mut answer = v1::Pending {
+        id: pending.id().to_string(),
+        verb: String::new(),
+        state: state.to_owned(),
+        cause: rejected.or(void).unwrap_or_default().to_owned(),
+        repository: pending.subject.repository().map(ToString::to_string).unwrap_or_default(),
+        role: pending.subject.role().map(ToString::to_string).unwrap_or_default(),
+        digest: pending.subject.digest().to_string(),
+        length: pending.length,
+        version: 0,
+        payload_expires: String::new(),
+        keys: Vec::new(),
+        requesters: pending.requesters.iter().map(ToString::to_string).collect(),
+        needed,
+        approvers: approvers.iter().map(ToString::to_string).collect(),
+        asked: pending.asked.to_string(),
+        expires: pending.expires.to_string(),
+    };
+    match pending.subject {
+        Subject::Act(act) => answer.verb = act.verb,
+        Subject::Signature(binding) => {
+            answer.verb = "sign".to_owned();
+            answer.version = binding.version.get();
+            answer.payload_expires = binding.expires.to_string();
+            answer.keys = binding.keys.iter().map(ToString::to_string).collect();
+        }
+    }
+    answer
+}
+
 fn root_summary(root: &VerifiedRoot, now: Instant) -> v1::RootSummary {
     v1::RootSummary {
         version: root.version.get(),
@@ -199,7 +236,8 @@ pub(super) fn grant(grant: &Grant) -> v1::GrantSummary {
 }
 
 pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::StatusResponse {
-    let Status { dev, ledger_id, latches, keystores, guards, key_uses, tree_size, warnings, started } = status;
+    let Status { dev, ledger_id, latches, keystores, guards, key_uses, tree_size, warnings, started, configuration } =
+        status;
     v1::StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dev,
@@ -238,5 +276,12 @@ pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::St
         verifier_key: verifier_key.to_owned(),
         warnings,
         started: started.to_string(),
+        configuration: configuration.map(in_force),
     }
+}
+
+fn in_force(status: ConfigurationStatus) -> v1::Configuration {
+    let ConfigurationStatus { digest, since, refused } = status;
+    let (refused, problems) = refused.map_or_else(Default::default, |(at, problems)| (at.to_string(), problems));
+    v1::Configuration { sha256: digest.to_string(), since: since.to_string(), refused, problems }
 }

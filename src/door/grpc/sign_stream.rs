@@ -110,7 +110,7 @@ impl SignStream {
             self.door.engine.count_turned_away(&self.peer.listener, error.reason());
             Denial::new(error.reason(), error.to_string())
         })?;
-        let latest = Instant::now() + self.door.limits.deadline;
+        let latest = Instant::now() + self.door.limits.now().deadline;
         let deadline = self.ends.map_or(latest, |ends| ends.min(latest));
         let call = Call { caller, request: request_id(), deadline };
         let (ids, items): (Vec<u64>, Vec<SignItem>) =

@@ -26,7 +26,7 @@ impl SigningService for Door {
         request: Request<v1::SignBatchRequest>,
     ) -> Result<Response<v1::SignBatchResponse>, Status> {
         self.serve(request, |door, call, request| async move {
-            let most = door.limits.batch_items;
+            let most = door.limits.now().batch_items;
             if request.items.len() > most {
                 let detail = format!("items: {}, at most {most} in one batch", request.items.len());
                 return Err(Denial::new(Reason::Malformed, detail));

@@ -41,6 +41,7 @@ fn of_status(status: &Status) -> Option<(Reason, &'static str)> {
     match status.code() {
         // A length above the limit: our limits derive from the policies.
         Code::OutOfRange => Some((Reason::PayloadTooLarge, "the message is larger than any role's payload may be")),
+        Code::ResourceExhausted => Some((Reason::OverQuota, "too many bytes of messages are in flight")),
         Code::Cancelled | Code::DeadlineExceeded => Some((Reason::Deadline, "the request did not arrive in time")),
         // Compression that we do not speak is unimplemented, which says it all; the rest is framing or protobuf.
         Code::Internal | Code::Unknown | Code::InvalidArgument => {
@@ -65,6 +66,7 @@ mod tests {
         assert_eq!(of(&Status::internal("failed to decode")), Some(Reason::Malformed));
         assert_eq!(of(&Status::out_of_range("too large")), Some(Reason::PayloadTooLarge));
         assert_eq!(of(&Status::cancelled("Timeout expired")), Some(Reason::Deadline));
+        assert_eq!(of(&Status::resource_exhausted("")), Some(Reason::OverQuota));
         assert_eq!(of(&Status::unimplemented("")), None);
         for &reason in Reason::ALL {
             assert_eq!(of(&to_status(reason, "ours", "id")), None, "{reason}");

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{Prepared, Results, predecessor_failed, set};
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
-use crate::domain::law::sign::{self as law, Decision, Delegators, Keys, Situation};
+use crate::domain::law::attended::{Attendance, Wait};
+use crate::domain::law::sign::{self as law, Answer, Decision, Delegators, Keys, Situation};
 use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::RepositoryPolicy;
@@ -45,6 +46,8 @@ pub(super) struct Decided {
     pub(super) repeats: Vec<(usize, usize)>,
     /// Denied, if the items that they rest on are released.
     pub(super) held: Vec<Held>,
+    /// Allowed by everything but the people who must approve it.
+    pub(super) waiting: Vec<(usize, Wait)>,
 }
 
 impl Engine {
@@ -63,6 +66,7 @@ impl Engine {
         let mut allowed: Vec<Allowed> = Vec::new();
         let mut repeats = Vec::new();
         let mut held = Vec::new();
+        let mut waiting = Vec::new();
         for &index in open {
             let Some(Some(item)) = prepared.get(index) else { continue };
             if let Some(original) =
@@ -95,11 +99,16 @@ impl Engine {
             let read = roles_read(item, &guards);
             let of_batch = |role: &Role| tentative.get(&(item.repository.clone(), role.clone()));
             let earlier: BTreeSet<usize> = read.iter().filter_map(of_batch).map(|(_, index)| *index).collect();
+            let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller };
             let decided = rules
                 .policy(&item.repository)
-                .and_then(|policy| Ok((policy, law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?)));
+                .and_then(|policy| Ok((policy, situation(item, policy, &view, &guards, now, &caller, attendance)?)))
+                .and_then(|(policy, situation)| Ok((policy, law::decide(&situation)?)));
             match decided {
-                Ok((policy, decision)) => {
+                Ok((_, Answer::Pending(wait))) if earlier.is_empty() => waiting.push((index, wait)),
+                Ok((_, Answer::Pending(_))) => {} // what it would be bound to is not released yet: the next pass asks
+                Ok((policy, Answer::Permit(decision))) => {
+                    let decision = *decision;
                     let expects = expectations(item, policy, &decision, &view, &guards, &read);
                     let delegators = delegators(item, &guards);
                     let view = Arc::clone(&view);
@@ -113,7 +122,7 @@ impl Engine {
                 Err(denial) => held.push(Held { index, denial, rests_on: earlier }),
             }
         }
-        Decided { allowed, repeats, held }
+        Decided { allowed, repeats, held, waiting }
     }
 }
 
@@ -125,6 +134,7 @@ pub(in crate::engine) fn situation<'a>(
     guards: &'a BTreeMap<Role, Guard>,
     now: crate::domain::time::Instant,
     caller: &'a str,
+    attendance: Attendance<'a>,
 ) -> Result<Situation<'a>, Denial> {
     let keys = match item.key {
         None => Keys::OfRole(&view.keys),
@@ -142,6 +152,7 @@ pub(in crate::engine) fn situation<'a>(
         may_delegate: item.may_delegate,
         now,
         caller,
+        attendance,
     })
 }
 

@@ -167,6 +167,11 @@ impl Engine {
             for held in &decided.held {
                 built_on.entry(held.index).or_default().extend(&held.rests_on);
             }
+            for (index, wait) in decided.waiting {
+                let Some(Some(item)) = prepared.get(index) else { continue };
+                let answer = self.await_approval(call, rules, wait, item.payload()).await;
+                set(results, index, Err(answer));
+            }
             let made = self.make(call, prepared, decided.allowed).await;
             self.commit_and_release(call, prepared, made, results).await;
             decide::settle(decided.held, results);

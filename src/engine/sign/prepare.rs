@@ -28,6 +28,13 @@ pub(in crate::engine) struct Prepared {
     pub(super) may_delegate: bool,
 }
 
+impl Prepared {
+    /// The bytes that would be signed.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
 /// Payloads above this many bytes are read on a thread of their own: reading them would hold up other requests.
 const LONG: usize = 256 << 10;
 

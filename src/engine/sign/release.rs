@@ -138,12 +138,17 @@ impl Engine {
                     let events = self.events(call, ready, &allowed, &signatures, &failures, &guard);
                     let payload = (ready.payload.len() <= KEPT_PAYLOAD_BYTES).then(|| ready.payload.to_vec());
                     unit_of.insert(index, Some(units.len()));
-                    units.push(Unit {
+                    let approved = allowed.decision.approved();
+                    let mut unit = Unit {
                         expects: allowed.expects,
                         changes: vec![Change::Guard { guard, payload }],
                         events,
                         after,
-                    });
+                    };
+                    if let Some(approved) = approved {
+                        unit.uses(approved);
+                    }
+                    units.push(unit);
                     releases.push((index, answer));
                 }
             }
@@ -202,6 +207,7 @@ impl Engine {
                 },
             );
             event.signature = Some(Sha256Digest::of(signature.as_fixed()));
+            event.approval = allowed.decision.approved().map(|used| used.id);
             event
         });
         let failed = failures.iter().map(|(key, denial)| event(key, EventKind::Failure).refused(denial));

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::{connect, rows};
 use crate::audit::merkle::{self, Hash};
 use crate::audit::{checkpoint, leaf, note};
+use crate::domain::approval::Pending;
 use crate::domain::audit_event::Event;
 use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
@@ -52,6 +53,7 @@ impl Check<'_> {
         self.keys()?;
         self.guards(&released)?;
         self.roots()?;
+        self.pending()?;
         Ok(identity)
     }
 
@@ -156,6 +158,15 @@ impl Check<'_> {
             let name = &roots.repository;
             Ok((columns != (name.to_string(), roots.revision))
                 .then(|| format!("the roots of {name} are not those of their row")))
+        })
+    }
+
+    fn pending(&self) -> Result<(), LedgerError> {
+        self.each("SELECT record, digest, id, repository, revision FROM pending", |row, pending: Pending| {
+            let columns: (String, String, u64) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            let repository = pending.subject.repository().map(ToString::to_string).unwrap_or_default();
+            let differs = columns != (pending.id().to_string(), repository, pending.revision);
+            Ok(differs.then(|| format!("what waits as {} is not what its row says", pending.id())))
         })
     }
 

@@ -24,6 +24,7 @@ pub use recover::{Recovery, recover};
 use self::place::Place;
 use self::writer::{Message, Writer};
 use crate::audit::merkle;
+use crate::domain::approval::{Pending, PendingId};
 use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
@@ -188,6 +189,22 @@ impl Ledger for SqliteLedger {
         let digest = guard.head.as_ref().map(|head| head.digest);
         let genuine = |payload| self.genuine(payload, digest, &format!("the payload of {name}"));
         Ok(Some(Kept { payload: payload.map(genuine).transpose()?, guard }))
+    }
+
+    fn pending(&self) -> Result<Vec<Pending>, LedgerError> {
+        self.read(rows::pending)
+    }
+
+    fn pending_payload(&self, id: &PendingId) -> Result<Option<Vec<u8>>, LedgerError> {
+        let found = self.read(|connection| {
+            connection
+                .query_row("SELECT record, digest, payload FROM pending WHERE id = ?1", [id.to_string()], |row| {
+                    Ok((rows::json::<Pending>(row, 0)?, row.get::<_, Vec<u8>>(2)?))
+                })
+                .optional()
+        })?;
+        let Some((record, payload)) = found else { return Ok(None) };
+        self.genuine(payload, Some(record.subject.digest()), &format!("what waits as {id}")).map(Some)
     }
 
     fn intents(&self) -> Result<Vec<Intent>, LedgerError> {

@@ -51,6 +51,17 @@ CREATE TABLE root_files (
     file       BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE pending (
+    id         TEXT PRIMARY KEY,
+    repository TEXT NOT NULL,
+    asked      INTEGER NOT NULL,
+    revision   INTEGER NOT NULL,
+    record     TEXT NOT NULL,
+    digest     BLOB NOT NULL,
+    payload    BLOB NOT NULL
+) STRICT;
+CREATE INDEX pending_by_repository ON pending (repository, asked, id);
+
 CREATE TABLE intents (
     id     TEXT PRIMARY KEY,
     record TEXT NOT NULL,
@@ -76,12 +87,13 @@ CREATE TABLE checkpoints (
 ";
 
 /// Every table with the order of its rows.
-pub(super) const ORDER: [(&str, &str); 9] = [
+pub(super) const ORDER: [(&str, &str); 10] = [
     ("meta", "name"),
     ("keys", "id"),
     ("guards", "repository, role, epoch"),
     ("roots", "repository"),
     ("root_files", "digest"),
+    ("pending", "id"),
     ("intents", "id"),
     ("leaves", "sequence"),
     ("nodes", "level, place"),

@@ -5,6 +5,7 @@ mod content;
 mod delegations;
 mod keys;
 mod limits;
+mod people;
 mod supersede;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +15,13 @@ use content::check_content;
 pub use delegations::{Delegators, delegators_read};
 use keys::{cosigns_only, weigh_keys};
 pub use limits::signatures_made;
+use people::attended;
 use supersede::check_supersede;
 pub use supersede::lister;
 
 use crate::domain::guard::{Guard, GuardName, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
+use crate::domain::law::attended::{Approved, Attendance, Wait};
 use crate::domain::name::{RepositoryName, Role, Sha256Digest, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::permit::{Online, Permit};
@@ -54,6 +57,8 @@ pub struct Situation<'a> {
     pub now: Instant,
     /// Who asks, as leaves name them.
     pub caller: &'a str,
+    /// Who asks, and what people have approved: for attended roles.
+    pub attendance: Attendance<'a>,
 }
 
 /// Which keys a request is about.
@@ -99,6 +104,7 @@ pub struct Decision {
     retiring: BTreeSet<KeyId>,
     guard: Guard,
     next: NextGuard,
+    approved: Option<Approved>,
 }
 
 #[derive(Debug)]
@@ -109,16 +115,31 @@ enum NextGuard {
     Replay,
 }
 
-/// Judges without a permit: what `Explain` shows.
-pub fn judge(situation: &Situation<'_>) -> Result<Judgement, Denial> {
-    let (_, judgement, _) = weigh(situation)?;
-    Ok(judgement)
+/// The law's answer, when it is no denial.
+#[derive(Debug)]
+pub enum Answer {
+    /// Sign.
+    Permit(Box<Decision>),
+    /// Everything allows it, and people have not approved it yet.
+    Pending(Wait),
+}
+
+/// Judges without a permit: what `Explain` shows, with what people must still approve.
+pub fn judge(situation: &Situation<'_>) -> Result<(Judgement, Option<Wait>), Denial> {
+    let (guard, judgement, _) = weigh(situation)?;
+    let wait = attended(situation, guard, &judgement)?.and_then(Result::err);
+    Ok((judgement, wait))
 }
 
 /// Judges, and hands out a permit for each signature that is to be made.
-pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
+pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
     let (guard, judgement, relation) = weigh(situation)?;
     let role_policy = role_policy(situation)?;
+    let approved = match attended(situation, guard, &judgement)? {
+        None => None,
+        Some(Ok(approved)) => Some(approved),
+        Some(Err(wait)) => return Ok(Answer::Pending(wait)),
+    };
     let mut permits = Vec::new();
     let mut replays = BTreeMap::new();
     for (key, step) in &judgement.keys {
@@ -156,13 +177,19 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
     };
     let retires = |record: &&KeyRecord| record.state == KeyState::Retiring;
     let retiring = candidates(situation).filter(retires).map(KeyRecord::id).collect();
-    Ok(Decision { judgement, permits, replays, retiring, guard: guard.clone(), next })
+    let decision = Decision { judgement, permits, replays, retiring, guard: guard.clone(), next, approved };
+    Ok(Answer::Permit(Box::new(decision)))
 }
 
 impl Decision {
     /// What was judged.
     pub fn judgement(&self) -> &Judgement {
         &self.judgement
+    }
+
+    /// The approval that is used up when the first signature is released.
+    pub fn approved(&self) -> Option<Approved> {
+        self.approved
     }
 
     /// Takes the permits out; they are used once.
@@ -240,9 +267,8 @@ pub fn role_limits<'p>(
         return Err(Denial::new(Reason::WrongRole, detail));
     };
     match limits.custody {
-        Custody::Online => Ok(limits),
+        Custody::Online | Custody::Attended => Ok(limits),
         Custody::Offline => Err(Denial::new(Reason::OfflineRole, format!("{role} of {repository} is offline"))),
-        Custody::Attended => Err(Denial::new(Reason::AttendedNotBuilt, format!("{role} of {repository} is attended"))),
     }
 }
 
