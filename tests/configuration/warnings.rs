@@ -222,6 +222,43 @@ fn an_approver_who_is_no_person_is_told() {
 }
 
 #[test]
+fn an_attended_role_that_finds_too_few_people_is_told() {
+    let role = |approvals: u32| {
+        format!(
+            "[repository.role.targets]\ncustody = \"attended\"\napprovals = {approvals}\nkeystore = \"hsm\"\n[[grant]]"
+        )
+    };
+    let person = |name: &str, uid: u32| format!("[[person]]\nname = \"{name}\"\nidentities = [\"unix:{uid}\"]\n");
+    let grant = |verb: &str, callers: &str| {
+        format!(
+            "[[grant]]\ncallers = [{callers}]\nverbs = [\"{verb}\"]\nrepositories = [\"acme/*\"]\nroles = [\"targets\"]\n"
+        )
+    };
+    let people = format!("{}{}", person("alice", 1), person("bob", 2));
+    let told = |approvals, sign: &str, approve: &str| {
+        let more = format!("{people}{}{}", grant("sign", sign), grant("approve", approve));
+        good(&format!("{}{more}", usual_with("[[grant]]", &role(approvals)))).warnings
+    };
+    let (alice, both) = ("\"person:alice\"", "\"person:alice\", \"unix:2\"");
+    for (approvals, sign, approve, wanted) in [
+        (1, alice, alice, "only alice may approve it, and nobody who may ask finds so many"),
+        (2, both, both, "only alice, bob may approve it, and nobody who may ask finds so many"),
+        (2, "\"unix:9\"", alice, "takes 2 approvals, and only alice may approve it: it never signs"),
+        (3, "\"unix:9\"", both, "only alice, bob may approve it: it never signs"),
+    ] {
+        let found = told(approvals, sign, approve);
+        let found: Vec<_> = found.iter().filter(|line| line.contains("[approvals-out-of-reach]")).collect();
+        assert!(found.len() == 1 && found[0].contains(wanted), "{approvals} {sign} {approve}: {found:?}");
+    }
+    for (approvals, sign, approve) in
+        [(1, both, both), (2, "\"unix:9\"", both), (1, "\"unix:9\"", alice), (1, alice, "\"unix-group:4\"")]
+    {
+        let found = told(approvals, sign, approve);
+        assert!(!found.iter().any(|line| line.contains("out-of-reach")), "{approvals} {sign} {approve}: {found:?}");
+    }
+}
+
+#[test]
 fn a_repository_pattern_that_is_never_chosen_is_told() {
     let repositories = |first: &str, second: &str| {
         let role = "[repository.role.timestamp]\nkeystore = \"hsm\"\n";
