@@ -112,6 +112,10 @@ impl AdminService for Service {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         self.next(&request).await.map(|warnings| StatusResponse { warnings, ..Default::default() }.into())
     }
+
+    async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {
+        self.next(&request).await.map(|_| ReloadResponse::default().into())
+    }
 }
 
 #[tonic::async_trait]

@@ -123,9 +123,14 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_block_of_toml_in_the_documents_reads() {
     let mut blocks = 0;
-    for file in
-        ["docs/configuration.md", "docs/rotation.md", "docs/ci.md", "systemd/README.md", "softhsm/README.md", "hsm-config/README.md"]
-    {
+    for file in [
+        "docs/configuration.md",
+        "docs/rotation.md",
+        "docs/ci.md",
+        "systemd/README.md",
+        "softhsm/README.md",
+        "hsm-config/README.md",
+    ] {
         let text = fs::read_to_string(root().join(file)).unwrap();
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap();

@@ -28,7 +28,7 @@ impl ApprovalService for Door {
     ) -> Result<Response<v1::GetPendingResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let file = door.engine.get_pending(&call, &request.id).await?;
-            let room = door.limits.message_bytes.saturating_sub(file.payload.len()).saturating_sub(REST_BYTES);
+            let room = door.limits.now().message_bytes.saturating_sub(file.payload.len()).saturating_sub(REST_BYTES);
             // The payload itself always arrives; the one before may not find room beside it.
             let last = file.last.filter(|last| last.len() <= room).unwrap_or_default();
             Ok(v1::GetPendingResponse {

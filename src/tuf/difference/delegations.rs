@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::{by_name, escaped, members, others, quoted, shown, without};
 use crate::tuf::canonical::{Object, Value};
 use crate::tuf::key_id::read_key;
-use super::{by_name, escaped, members, others, quoted, shown, without};
 
 /// A line for every difference of keys, roles, their thresholds, keys and paths, and their order.
 pub(super) fn differences(old: Option<&Value>, new: Option<&Value>) -> Vec<String> {
@@ -97,7 +97,7 @@ fn texts<'a>(role: &'a Object, member: &str) -> BTreeSet<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::tuf::differences;
+    use crate::tuf::difference::differences;
 
     fn targets(delegations: &str) -> String {
         format!(

@@ -929,9 +929,44 @@ pub struct StatusResponse {
     /// Since when the daemon runs, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "11")]
     pub started: ::prost::alloc::string::String,
+    /// The configuration in force.
+    #[prost(message, optional, tag = "15")]
+    pub configuration: ::core::option::Option<Configuration>,
     /// Keys that sign, with their limits.
     #[prost(message, repeated, tag = "16")]
     pub key_uses: ::prost::alloc::vec::Vec<KeyUse>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Configuration {
+    /// SHA-256 of its file, hexadecimal.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Since when it is in force, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "2")]
+    pub since: ::prost::alloc::string::String,
+    /// When the last reload was refused, YYYY-MM-DDTHH:MM:SSZ; empty when it was not.
+    #[prost(string, tag = "3")]
+    pub refused: ::prost::alloc::string::String,
+    /// Everything that was wrong then.
+    #[prost(string, repeated, tag = "4")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadResponse {
+    /// Whether the new file is in force. If not, nothing has changed.
+    #[prost(bool, tag = "1")]
+    pub in_force: bool,
+    /// SHA-256 of the file that is in force now, hexadecimal.
+    #[prost(string, tag = "2")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Everything that is wrong with the new file, with lines and columns where it is about the text.
+    #[prost(string, repeated, tag = "3")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is legal and probably not meant.
+    #[prost(string, repeated, tag = "4")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// How long and how often a key signed, for one of its roles.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1201,7 +1236,8 @@ pub mod signing_service_client {
         }
         /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
         /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
-        /// ahead a little and no further than its answers are read. It ends the stream with shutting-down when it stops.
+        /// ahead a little and no further than its answers are read: keep at most
+        /// some hundred items without an answer. It ends the stream with shutting-down when it stops.
         pub async fn sign_stream(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::SignStreamRequest>,
@@ -1338,7 +1374,8 @@ pub mod signing_service_server {
             + 'static;
         /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
         /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
-        /// ahead a little and no further than its answers are read. It ends the stream with shutting-down when it stops.
+        /// ahead a little and no further than its answers are read: keep at most
+        /// some hundred items without an answer. It ends the stream with shutting-down when it stops.
         async fn sign_stream(
             &self,
             request: tonic::Request<tonic::Streaming<super::SignStreamRequest>>,
@@ -4422,6 +4459,29 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("sealward.v1.AdminService", "Status"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads the configuration anew and puts it in force, whole, or changes nothing and says everything that is wrong with
+        /// it. Needs the verb `operate`.
+        pub async fn reload(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.AdminService/Reload",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.AdminService", "Reload"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4448,6 +4508,12 @@ pub mod admin_service_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status>;
+        /// Reads the configuration anew and puts it in force, whole, or changes nothing and says everything that is wrong with
+        /// it. Needs the verb `operate`.
+        async fn reload(
+            &self,
+            request: tonic::Request<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status>;
     }
     /// The daemon itself.
     #[derive(Debug)]
@@ -4601,6 +4667,51 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.AdminService/Reload" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReloadSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ReloadRequest>
+                    for ReloadSvc<T> {
+                        type Response = super::ReloadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReloadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::reload(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReloadSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
