@@ -60,7 +60,7 @@ pub(in crate::config) fn reached<'p>(
                 continue;
             }
             let Some(policy) = policies.get(*order) else { continue };
-            if verb == Verb::ManageRoots && grant.roles.iter().any(|roles| roles.matches(Role::Root.as_str())) {
+            if reaches_root(verb) && grant.roles.iter().any(|roles| roles.matches(Role::Root.as_str())) {
                 found.push(Reached { role: Some(Role::Root.to_string()), ..row(repository, *order) });
             }
             for (role, limits) in policy.limits() {
@@ -125,6 +125,11 @@ fn meets(roles: &[Pattern], role: &str, budget: &mut Budget) -> Result<bool, Exh
     Ok(false)
 }
 
+/// `manage-roots` stages roots, and `approve` for root is for acts of two operators. Nothing signs for it.
+pub(in crate::config) fn reaches_root(verb: Verb) -> bool {
+    matches!(verb, Verb::ManageRoots | Verb::Approve)
+}
+
 /// Only targets and delegated roles delegate.
 fn has_no_delegations(verb: Verb, role: &str) -> bool {
     verb == Verb::Delegate && matches!(role, "timestamp" | "snapshot" | "root")
@@ -136,6 +141,7 @@ fn blocked(verb: Verb, limits: &RolePolicy) -> Option<&'static str> {
         (Verb::Sign | Verb::Delegate | Verb::Approve | Verb::ManageKeys, Custody::Offline) => {
             Some("the role is offline: its keys are not here, and it signs in a ceremony only")
         }
+        (Verb::Approve, Custody::Online) => Some("the role is online: nobody is asked before it signs"),
         _ => None,
     }
 }
