@@ -79,12 +79,13 @@ macro_rules! every_test {
 }
 
 mod sqlite {
+    use sealward::domain::switches::Switches;
     use sealward::ledger::Ledger;
     use sealward::ledger::sqlite::{SqliteLedger, create};
 
     fn mount(test: fn(super::Open<'_>)) {
         let directory = tempfile::tempdir().unwrap();
-        create(directory.path(), &super::identity()).unwrap();
+        create(directory.path(), &super::identity(), &Switches::new(None)).unwrap();
         test(&|| Box::new(SqliteLedger::open(directory.path(), false).unwrap()) as Box<dyn Ledger>);
     }
 

@@ -62,6 +62,7 @@ pub fn encode(sequence: u64, event: &Event) -> Vec<u8> {
         expires,
         digest,
         signature,
+        subject,
         count,
     } = event.clone();
     let members = Members {
@@ -80,6 +81,7 @@ pub fn encode(sequence: u64, event: &Event) -> Vec<u8> {
         role,
         seq: sequence,
         signature,
+        subject: subject.map(shortened),
         time,
         v: 1,
         verb: shortened(verb),
@@ -117,6 +119,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), LeafError> {
         role,
         seq,
         signature,
+        subject,
         time,
         v: _,
         verb,
@@ -139,6 +142,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), LeafError> {
         expires,
         digest,
         signature,
+        subject,
         count,
     };
     if encode(seq, &event) == bytes { Ok((seq, event)) } else { Err(LeafError::NotCanonical) }
@@ -190,6 +194,8 @@ struct Members {
     seq: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signature: Option<Sha256Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     time: Instant,
     v: u64,
     verb: String,
@@ -228,6 +234,7 @@ mod tests {
         event.expires = Some(Instant::from_unix(i64::MAX));
         event.digest = Some(Sha256Digest::of(b"d"));
         event.signature = Some(Sha256Digest::of(b"s"));
+        event.subject = Some(caller.to_owned());
         event.count = Some(u64::MAX);
         event
     }
@@ -253,7 +260,7 @@ mod tests {
         let mut sorted = names.clone();
         sorted.sort_unstable();
         assert_eq!(names, sorted);
-        assert_eq!(names.len(), 19);
+        assert_eq!(names.len(), 20);
     }
 
     #[test]

@@ -8,10 +8,12 @@ mod adapters;
 mod arguments;
 mod audit;
 mod error;
+mod freeze;
 mod guard;
 mod input;
 mod json;
 mod key;
+mod latch;
 mod man;
 mod output;
 mod root;
@@ -64,6 +66,9 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Root(verb) => verb.run(&session, output).await,
             Noun::Guard(verb) => verb.run(&session, output).await,
             Noun::Audit(verb) => verb.run(&session, output).await,
+            Noun::Freeze(command) => command.run(&session, output).await,
+            Noun::Thaw(command) => command.run(&session, output).await,
+            Noun::Latch(verb) => verb.run(&session, output).await,
             Noun::Whoami => whoami::run(&session, output).await,
             Noun::Status => status::run(&session, output).await,
             Noun::Man(pages) => pages.run(output),

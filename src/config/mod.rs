@@ -27,7 +27,10 @@ use crate::domain::policy::Policies;
 use crate::keystore::settings::KeystoreSettings;
 
 use report::Report;
-use settings::{LedgerSettings, LimitSettings, ListenerSettings, LogKeySettings, LogSettings, ObserveSettings};
+use settings::{
+    ClockSettings, LedgerSettings, LimitSettings, ListenerSettings, LogKeySettings, LogSettings, MachineSettings,
+    ObserveSettings,
+};
 use table::Section;
 
 /// All that one file says. Every path is absolute.
@@ -53,6 +56,10 @@ pub struct Configuration {
     pub limits: LimitSettings,
     /// How the daemon talks.
     pub log: LogSettings,
+    /// How far the clock may stray.
+    pub clock: ClockSettings,
+    /// How a copy of the ledger is noticed.
+    pub machine: MachineSettings,
     /// What is legal and probably not meant, `FILE:LINE:COLUMN: [name] detail`.
     pub warnings: Vec<String>,
 }
@@ -97,6 +104,8 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
     let ledger = read::daemon::ledger(&root, base, report);
     let log_key = read::daemon::log_key(&root, ledger.as_ref(), base, report);
     let log = read::daemon::log(&root, report);
+    let clock = read::daemon::clock(&root, report);
+    let machine = read::daemon::machine(&root, base, report);
     let observe = read::daemon::observe(&root, base, report);
     let listeners = read::listener::listeners(&root, base, report);
     let keystores = read::keystore::keystores(&root, base, report);
@@ -119,6 +128,8 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
         grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,
+        clock,
+        machine,
         warnings: Vec::new(),
     })
 }

@@ -20,14 +20,16 @@ macro_rules! tables {
 
 tables! {
     ROOT "the top level" [
-        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "person",
-        "grant",
+        "version", "ledger", "log_key", "log", "clock", "machine", "limits", "observe", "listener", "keystore",
+        "repository", "person", "grant",
     ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
     UNSEAL "unseal" ["identity", "passphrase", "work_factor"];
     SECRET "a secret's source" ["file", "credential"];
     LOG "[log]" ["format", "level"];
+    CLOCK "[clock]" ["skew", "jump"];
+    MACHINE "[machine]" ["check", "id_file"];
     LIMITS "[limits]" ["default_deadline", "max_connections", "requests_per_connection", "batch_items"];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];

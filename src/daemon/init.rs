@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::log_signer::LogSigner;
-use super::{DaemonError, open, say};
+use super::{DaemonError, machine, open, say};
 use crate::audit::note::VerifierKey;
 use crate::config::Configuration;
+use crate::domain::switches::Switches;
 use crate::engine::Clock as _;
 use crate::keystore::secret::Secrets;
 use crate::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
@@ -25,6 +26,7 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
     if directory.join("ledger.sqlite3").exists() {
         return Err(crate::ledger::LedgerError::Exists(directory.join("ledger.sqlite3")).into());
     }
+    let machine = machine::mark(&configuration.machine, &id)?;
     open::private_directory(directory)?;
     let secrets = open::secrets();
     make_keystores(configuration, &secrets)?;
@@ -35,7 +37,7 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
         .to_string();
     let created = super::clock::SystemClock.now();
     let identity = Identity { id, dev, origin, verifier_key: verifier_key.clone(), created };
-    sqlite::create(directory, &identity)?;
+    sqlite::create(directory, &identity, &Switches::new(machine))?;
     say(&format!("made the ledger in {}", directory.display()));
     say(&format!("audit log {}; keep its verifier key where this machine cannot change it:", identity.origin));
     say(&format!("  {verifier_key}"));

@@ -53,6 +53,9 @@ pub struct Event {
     /// SHA-256 of the released signature in its fixed-length form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Sha256Digest>,
+    /// What a freeze, a thaw or a latch is about, in the words of its scope, with the reason code of a freeze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// How many requests an aggregate leaf stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -96,6 +99,7 @@ impl Event {
             expires: None,
             digest: None,
             signature: None,
+            subject: None,
             count: None,
         }
     }

@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub mod audit_event;
 pub mod caller;
+pub mod freeze;
 pub mod grant;
 pub mod guard;
 pub mod key;
@@ -19,4 +20,5 @@ pub mod public_key;
 pub mod root;
 pub mod signature;
 pub mod statement;
+pub mod switches;
 pub mod time;

@@ -101,6 +101,9 @@ reasons! {
     NoKeyForRole "no-key-for-role" Denied FailedPrecondition 77 "Make a key for this role with `sealward key generate`, or stage a root that lists one.";
     WrongRepository "wrong-repository" Denied InvalidArgument 77 "The key belongs to another repository; a key has one repository for ever.";
     WrongRole "wrong-role" Denied PermissionDenied 77 "Give the role that the payload's _type says, or the right file; a key that is named must be bound to that role.";
+    Frozen "frozen" Denied PermissionDenied 77 "Somebody stopped this; the detail says who, when and why. An operator undoes it with `sealward thaw`.";
+    FreezeLimit "freeze-limit" Denied ResourceExhausted 77 "There are 1000 freezes already. Freeze a larger scope, such as --all, or thaw some.";
+    NotLatched "not-latched" Denied FailedPrecondition 77 "Nothing of this name is latched there; `sealward latch list` shows what is.";
     // What the bytes say.
     PayloadTooLarge "payload-too-large" Denied InvalidArgument 77 "Raise max_payload_bytes of the role, or delegate to keep the metadata small.";
     NotCanonical "not-canonical" Denied InvalidArgument 77 "Send the canonical JSON of `signed` exactly as it will be verified: members sorted by code point, no white space, no floats.";

@@ -1,6 +1,6 @@
 //! What must hold before the first request, and for a keystore that comes later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::{Engine, Parts, Rules};
@@ -52,7 +52,7 @@ impl Engine {
     /// Puts the parts together, lists every keystore's public keys and refuses to start over an offline key. A token
     /// that is not there is listed when it comes.
     pub fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
-        let Parts { ledger, desks, rules, clock, note_signer } = parts;
+        let Parts { ledger, desks, rules, clock, clock_bounds, machine, note_signer } = parts;
         let mut held = BTreeSet::new();
         let mut unlisted = BTreeSet::new();
         for (name, desk) in &desks {
@@ -76,7 +76,8 @@ impl Engine {
             held.extend(ids);
         }
         let started = clock.now();
-        Ok(Arc::new(Self {
+        let latches = super::latches::Latches::new(clock_bounds, clock.reading(), machine);
+        let engine = Arc::new(Self {
             ledger,
             desks,
             rules: RwLock::new(Arc::new(rules)),
@@ -89,9 +90,11 @@ impl Engine {
             checkpointing: tokio::sync::Mutex::new(()),
             held: Mutex::new(held),
             unlisted: Mutex::new(unlisted),
-            latched: Mutex::new(BTreeMap::new()),
+            latches,
             started,
-        }))
+        });
+        engine.judge_start()?;
+        Ok(engine)
     }
 
     /// Lists the keys of keystores that became ready after the start. One that shows an offline key is latched.
@@ -110,10 +113,7 @@ impl Engine {
                 Ok(None) => tracing::info!(keystore = %name, keys = ids.len(), "the keystore is ready"),
                 Ok(Some(offline)) => {
                     tracing::error!(%offline, "the keystore is latched");
-                    self.latched
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(name.clone(), offline.to_string());
+                    self.latches.latch_keystore(&name, offline.to_string());
                 }
                 Err(error) => {
                     tracing::error!(%error, "the ledger does not read");
@@ -126,7 +126,7 @@ impl Engine {
     }
 }
 
-fn offline_key(
+pub(super) fn offline_key(
     ledger: &dyn Ledger,
     rules: &Rules,
     keystore: &KeystoreName,

@@ -7,6 +7,7 @@ use crate::domain::key::{KeyRecord, RoleSet};
 use crate::domain::name::{KeystoreName, RepositoryName, Sha256Digest, Version};
 use crate::domain::public_key::KeyId;
 use crate::domain::root::Roots;
+use crate::domain::switches::Switches;
 use crate::domain::time::Instant;
 
 /// One atomic change: all of it is durable, or none.
@@ -31,6 +32,8 @@ pub enum Expect {
     Key(KeyId, u64),
     /// The revision of a repository's roots.
     Roots(RepositoryName, u64),
+    /// The revision of freezes, latches and the machine's mark.
+    Switches(u64),
 }
 
 /// A change of what is remembered.
@@ -58,6 +61,8 @@ pub enum Change {
         /// The file.
         file: Vec<u8>,
     },
+    /// Freezes, latches and the machine's mark as they stand from now on.
+    Switches(Switches),
     /// A key generation begins.
     IntentBegins(Intent),
     /// A key generation ended, in a record or in a failure that left nothing.

@@ -18,7 +18,7 @@ const ROOT: &[u8] = b"the file of a root";
 
 /// Makes a ledger with something in every table, and closes it.
 fn fill(directory: &Path) {
-    create(directory, &identity()).unwrap();
+    create(directory, &identity(), &Switches::new(None)).unwrap();
     let ledger = SqliteLedger::open(directory, false).unwrap();
     let mut model = Model::new();
     model.roots.trusted = Some(root(1, &[(Role::Timestamp, &[1]), (Role::Snapshot, &[2]), (Role::Targets, &[3])]));

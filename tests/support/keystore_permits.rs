@@ -56,6 +56,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         attached_snapshot: None,
         now,
         caller: "a test",
+        frozen: sealward::domain::freeze::Frozen::NOTHING,
     };
     decide(&situation).unwrap().take_permits().pop().unwrap()
 }

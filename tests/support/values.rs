@@ -219,6 +219,7 @@ impl Model {
             attached_snapshot: self.attached.as_ref(),
             now: self.now,
             caller: CALLER,
+            frozen: Frozen::NOTHING,
         })
     }
 

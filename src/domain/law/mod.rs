@@ -2,6 +2,7 @@
 
 pub mod ceremony;
 pub mod challenge;
+pub mod clock;
 pub mod keys;
 pub mod roots;
 pub mod sign;

@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod call;
+mod freezes;
 mod keys;
 mod present;
 mod root;

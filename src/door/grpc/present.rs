@@ -5,7 +5,7 @@ use crate::domain::key::KeyRecord;
 use crate::domain::public_key::PublicKey;
 use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::time::Instant;
-use crate::engine::{Explanation, Signed, Status, key_forms};
+use crate::engine::{Explanation, Latch, Signed, Status, key_forms};
 use crate::wire::v1;
 
 pub(super) fn signed(signed: Signed, request_id: &str) -> v1::SignResponse {
@@ -120,16 +120,13 @@ pub(super) fn grant(grant: &Grant) -> v1::GrantSummary {
 }
 
 pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::StatusResponse {
-    let Status { dev, ledger_id, latches, keystores, guards, tree_size, warnings, started } = status;
+    let Status { dev, ledger_id, latches, keystores, guards, tree_size, warnings, started, freezes } = status;
     v1::StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dev,
         ledger_id,
         state: if latches.is_empty() { "serving" } else { "latched" }.to_owned(),
-        latches: latches
-            .into_iter()
-            .map(|latch| v1::Latch { name: latch.name.to_owned(), scope: latch.scope, cause: latch.cause })
-            .collect(),
+        latches: latches.into_iter().map(latch).collect(),
         keystores: keystores
             .into_iter()
             .map(|store| v1::KeystoreStatus {
@@ -158,5 +155,11 @@ pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::St
         verifier_key: verifier_key.to_owned(),
         warnings,
         started: started.to_string(),
+        freezes: freezes.iter().map(super::freezes::present).collect(),
     }
+}
+
+pub(super) fn latch(latch: Latch) -> v1::Latch {
+    let Latch { name, scope, cause, resolve } = latch;
+    v1::Latch { name: name.to_owned(), scope, cause, resolve }
 }

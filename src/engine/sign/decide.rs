@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Prepared, Results, predecessor_failed, set};
+use crate::domain::freeze::Frozen;
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::sign::{self as law, Decision, Keys, Situation};
@@ -20,6 +21,8 @@ pub(super) struct Allowed {
     pub(super) index: usize,
     pub(super) decision: Decision,
     pub(super) view: Arc<View>,
+    /// The revision of freezes and latches that it saw.
+    pub(super) switches: u64,
     /// What the decision read, with the revisions that it saw.
     pub(super) expects: Vec<Expect>,
     /// Earlier items of this attempt that it builds on, by index.
@@ -56,6 +59,9 @@ impl Engine {
     ) -> Decided {
         let caller = call.caller.to_string();
         let now = self.now();
+        // Read once: what an item was built on saw the same freezes.
+        let (latched, switches) = (self.check_latches(), self.ledger.switches());
+        let frozen = Frozen::for_caller(&switches.freezes, &call.caller, rules.grants.persons());
         let mut tentative: BTreeMap<(RepositoryName, Role), (Guard, usize)> = BTreeMap::new();
         let mut allowed: Vec<Allowed> = Vec::new();
         let mut repeats = Vec::new();
@@ -79,6 +85,7 @@ impl Engine {
                 .filter_map(|role| tentative.get(&(item.repository.clone(), role)).map(|(_, index)| *index))
                 .collect();
             let outcome = self.ledger.view(&item.repository).map_err(|error| error.denial()).and_then(|view| {
+                latched.clone()?;
                 let policy = rules.policy(&item.repository)?;
                 // A guard may hold thousands of versions: copied only for an item that an earlier one of its batch changed.
                 let mut guards = Cow::Borrowed(&view.guards);
@@ -87,9 +94,11 @@ impl Engine {
                         guards.to_mut().insert(role.clone(), guard.clone());
                     }
                 }
-                let decision = law::decide(&situation(item, policy, &view, &guards, now, &caller)?)?;
-                let expects = expectations(item, &decision, &view, &guards);
-                Ok(Allowed { index, decision, view, expects, builds_on: earlier.clone() })
+                let decision = law::decide(&situation(item, policy, &view, &guards, now, (&caller, frozen))?)?;
+                let mut expects = expectations(item, &decision, &view, &guards);
+                expects.push(Expect::Switches(switches.revision));
+                let (builds_on, switches) = (earlier.clone(), switches.revision);
+                Ok(Allowed { index, decision, view, switches, expects, builds_on })
             });
             match outcome {
                 Ok(item_allowed) => {
@@ -113,7 +122,7 @@ pub(in crate::engine) fn situation<'a>(
     view: &'a View,
     guards: &'a BTreeMap<Role, Guard>,
     now: crate::domain::time::Instant,
-    caller: &'a str,
+    (caller, frozen): (&'a str, Frozen<'a>),
 ) -> Result<Situation<'a>, Denial> {
     let keys = match item.key {
         None => Keys::OfRole(&view.keys),
@@ -130,6 +139,7 @@ pub(in crate::engine) fn situation<'a>(
         attached_snapshot: item.attached.as_ref(),
         now,
         caller,
+        frozen,
     })
 }
 

@@ -114,13 +114,15 @@ impl Engine {
                     self.count_replay(call);
                     unit_of.insert(index, None);
                     if failures.is_empty() {
-                        set(results, index, Ok(answer));
+                        if self.still_stands(allowed.switches) {
+                            set(results, index, Ok(answer));
+                        }
                         continue;
                     }
                     // Another key's device may have signed: that is told before the replay leaves.
                     let events = self.events(call, ready, &allowed, &signatures, &failures, &head);
                     units.push(Unit { events, ..Unit::default() });
-                    releases.push((index, answer));
+                    releases.push((index, answer, Some(allowed.switches)));
                 }
                 Some(guard) => {
                     let after = allowed
@@ -137,21 +139,27 @@ impl Engine {
                         events,
                         after,
                     });
-                    releases.push((index, answer));
+                    releases.push((index, answer, None));
                 }
             }
         }
         if units.is_empty() {
             return;
         }
-        for (result, (index, answer)) in self.commit(units).await.into_iter().zip(releases) {
+        for (result, (index, answer, replayed_under)) in self.commit(units).await.into_iter().zip(releases) {
             match result {
+                Ok(_) if replayed_under.is_some_and(|revision| !self.still_stands(revision)) => {}
                 Ok(_) => set(results, index, Ok(answer)),
                 // Left open: decided again. What was built on it follows what becomes of it.
                 Err(CommitError::Conflict | CommitError::PredecessorFailed) => {}
                 Err(error) => set(results, index, Err(error.denial())),
             }
         }
+    }
+
+    /// Whether no freeze and no latch came since the decision. A replay has no commit that would tell.
+    fn still_stands(&self, revision: u64) -> bool {
+        self.ledger.switches().revision == revision
     }
 
     fn events(

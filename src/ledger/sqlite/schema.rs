@@ -51,6 +51,13 @@ CREATE TABLE root_files (
     file       BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE switches (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    revision INTEGER NOT NULL,
+    record   TEXT NOT NULL,
+    digest   BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE intents (
     id     TEXT PRIMARY KEY,
     record TEXT NOT NULL,
@@ -76,12 +83,13 @@ CREATE TABLE checkpoints (
 ";
 
 /// Every table with the order of its rows.
-pub(super) const ORDER: [(&str, &str); 9] = [
+pub(super) const ORDER: [(&str, &str); 10] = [
     ("meta", "name"),
     ("keys", "id"),
     ("guards", "repository, role, epoch"),
     ("roots", "repository"),
     ("root_files", "digest"),
+    ("switches", "one"),
     ("intents", "id"),
     ("leaves", "sequence"),
     ("nodes", "level, place"),

@@ -10,6 +10,7 @@ use advance::{check_advance, lowest_needed};
 use content::check_content;
 use keys::{cosigns_only, weigh_keys};
 
+use crate::domain::freeze::Frozen;
 use crate::domain::guard::{Guard, GuardName, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
 use crate::domain::name::{RepositoryName, Role, Sha256Digest, Version};
@@ -45,6 +46,8 @@ pub struct Situation<'a> {
     pub now: Instant,
     /// Who asks, as leaves name them.
     pub caller: &'a str,
+    /// What stands still for them.
+    pub frozen: Frozen<'a>,
 }
 
 /// Which keys a request is about.
@@ -228,6 +231,7 @@ fn candidates<'a>(situation: &Situation<'a>) -> impl Iterator<Item = &'a KeyReco
 fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relation), Denial> {
     let Situation { repository, role, statement, roots, .. } = *situation;
     let limits = role_policy(situation)?;
+    situation.frozen.check_role(repository, role)?;
     if roots.fork.is_some() {
         let detail = format!("{repository} was shown two verified roots of one version");
         return Err(Denial::new(Reason::Latched, detail));
