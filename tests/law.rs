@@ -21,5 +21,7 @@ mod roots;
 mod rotation;
 #[path = "law/seeding.rs"]
 mod seeding;
+#[path = "law/standstill.rs"]
+mod standstill;
 #[path = "law/steps.rs"]
 mod steps;

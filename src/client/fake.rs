@@ -112,6 +112,21 @@ impl AdminService for Service {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         self.next(&request).await.map(|warnings| StatusResponse { warnings, ..Default::default() }.into())
     }
+
+    async fn freeze(&self, request: Request<FreezeRequest>) -> Result<Response<FreezeResponse>, Status> {
+        self.next(&request).await.map(|_| FreezeResponse::default().into())
+    }
+
+    async fn thaw(&self, request: Request<ThawRequest>) -> Result<Response<ThawResponse>, Status> {
+        self.next(&request).await.map(|_| ThawResponse::default().into())
+    }
+
+    async fn resolve_latch(
+        &self,
+        request: Request<ResolveLatchRequest>,
+    ) -> Result<Response<ResolveLatchResponse>, Status> {
+        self.next(&request).await.map(|_| ResolveLatchResponse::default().into())
+    }
 }
 
 #[tonic::async_trait]

@@ -22,6 +22,7 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
         (None, true) => format!("dev.{}/{}", host_name(), &id[..8]),
         (None, false) => format!("{}/sealward-{}", host_name(), &id[..8]),
     };
+    check_origin(&origin, dev)?;
     // Looked at first, so that a second `init` touches nothing.
     if directory.join("ledger.sqlite3").exists() {
         return Err(crate::ledger::LedgerError::Exists(directory.join("ledger.sqlite3")).into());
@@ -32,6 +33,7 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
     make_keystores(configuration, &secrets)?;
     let log_key = make_log_key(configuration, &origin, &secrets)?;
     let origin = log_key.name().to_owned();
+    check_origin(&origin, dev)?;
     let verifier_key = VerifierKey::of(&LogSigner(log_key))
         .map_err(|error| DaemonError::File { path: configuration.log_key.path.clone(), what: error.to_string() })?
         .to_string();
@@ -66,6 +68,17 @@ fn make_log_key(configuration: &Configuration, origin: &str, secrets: &Secrets) 
         return NoteKey::load(&settings.path, &unseal).map_err(failed);
     }
     NoteKey::create(&settings.path, origin, &unseal).map_err(failed)
+}
+
+/// The origin tells a throw-away log from a real one to whoever sees a checkpoint, also where a log key was left behind.
+fn check_origin(origin: &str, dev: bool) -> Result<(), DaemonError> {
+    match (origin.starts_with("dev."), dev) {
+        (true, true) | (false, false) => Ok(()),
+        (true, false) => Err(DaemonError::DevRefused(
+            "the log's origin begins with dev., which only throw-away logs do; choose another one, and another log key",
+        )),
+        (false, true) => Err(DaemonError::DevRefused("the log key here is that of a real log; --dev refuses it")),
+    }
 }
 
 fn make_keystores(configuration: &Configuration, secrets: &Secrets) -> Result<(), DaemonError> {

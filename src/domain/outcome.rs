@@ -138,7 +138,7 @@ reasons! {
     RootListsKeyHere "root-key-here" Denied PermissionDenied 77 "A key that a root lists for root or for an offline role is in a keystore of this daemon. Take that key away first.";
     RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it.";
     NotNew "not-new-repository" Denied FailedPrecondition 77 "A guard or root of this name exists; leave out --new-repository.";
-    AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard has released or seeded metadata; seeding happens once.";
+    AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard stands at this version or above it. Published metadata only ever raises a guard.";
     SeedUnverified "seed-unverified" Denied FailedPrecondition 77 "The published metadata does not verify under the trusted root. Publish the root here first.";
     DuplicateKey "duplicate-key" Denied FailedPrecondition 77 "This public key is on record already; a public key stands in one record for ever.";
     RoleSet "role-set" Denied InvalidArgument 77 "A key's roles are one role, or {timestamp, snapshot}; never root.";

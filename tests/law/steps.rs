@@ -210,7 +210,7 @@ fn judging_without_a_permit_says_the_same_as_deciding() {
             attached_snapshot: None,
             now: model.now,
             caller: CALLER,
-            frozen: Frozen::NOTHING,
+            frozen: sealward::domain::freeze::Frozen::NOTHING,
         });
         assert_eq!(&judged.unwrap(), model.decide(name, &text).unwrap().judgement());
     }

@@ -6,11 +6,14 @@ use std::sync::OnceLock;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use sealward::domain::algorithm::Algorithm;
+use sealward::domain::caller::Caller;
+use sealward::domain::freeze::{Freeze, FreezeScope, Frozen};
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
 use sealward::domain::law::sign::{AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{Pattern, RepositoryName, Role, Sha256Digest, Version};
 use sealward::domain::outcome::{Denial, Reason};
+use sealward::domain::person::Persons;
 use sealward::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
 use sealward::domain::public_key::{KeyId, PublicKey};
 use sealward::domain::root::{RoleKeys, Roots, VerifiedRoot};
@@ -159,6 +162,7 @@ pub struct Model {
     pub guards: BTreeMap<Role, Guard>,
     pub roots: Roots,
     pub attached: Option<AttachedSnapshot>,
+    pub freezes: Vec<Freeze>,
     pub now: Instant,
 }
 
@@ -176,6 +180,7 @@ impl Model {
             guards: [Role::Timestamp, Role::Snapshot, Role::Targets].map(guard).into(),
             roots: Roots::unrooted(repository()),
             attached: None,
+            freezes: Vec::new(),
             now: NOW,
         }
     }
@@ -219,8 +224,14 @@ impl Model {
             attached_snapshot: self.attached.as_ref(),
             now: self.now,
             caller: CALLER,
-            frozen: Frozen::NOTHING,
+            frozen: Frozen::for_caller(&self.freezes, &Caller::Unix { uid: 1000, gids: vec![] }, &Persons::default()),
         })
+    }
+
+    /// Freezes a scope.
+    pub fn freeze(&mut self, scope: FreezeScope) {
+        let (by, reason_code) = ("unix:0".to_owned(), "drill".parse().unwrap());
+        self.freezes.push(Freeze { scope, since: NOW, by, reason_code });
     }
 
     /// Decides and releases with every permitted key. The keys that signed anew.
