@@ -38,8 +38,8 @@ pub(super) enum Switching {
     To(Switches),
 }
 
-/// How often a change of the switches is made again when another one came first.
-const ATTEMPTS: usize = 32;
+/// How often a change of the switches is made again when a latch came first.
+const ATTEMPTS: usize = 16;
 
 impl Engine {
     /// Freezes a scope, with a word that says why. The freeze as it stands, and whether it is new.
@@ -128,6 +128,7 @@ impl Engine {
         event: &Event,
         change: impl Fn(&Switches) -> Result<Switching, Denial>,
     ) -> Result<bool, Denial> {
+        let _turn = self.latches.turns.lock().await;
         for _ in 0..ATTEMPTS {
             let switches = self.ledger.switches();
             let Switching::To(next) = change(&switches)? else { return Ok(false) };

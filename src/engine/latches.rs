@@ -59,11 +59,20 @@ pub(super) struct Latches {
     begun: Mutex<Vec<KeptLatch>>,
     /// Keystores that showed an offline key after the start, and why they are latched.
     keystores: Mutex<BTreeMap<KeystoreName, String>>,
+    /// Who changes the switches takes turns. No request that signs waits for it.
+    pub(super) turns: tokio::sync::Mutex<()>,
 }
 
 impl Latches {
     pub(super) fn new(bounds: Bounds, first: Reading, machine: Option<Sha256Digest>) -> Self {
-        Self { bounds, first: Mutex::new(first), machine, begun: Mutex::default(), keystores: Mutex::default() }
+        Self {
+            bounds,
+            first: Mutex::new(first),
+            machine,
+            begun: Mutex::default(),
+            keystores: Mutex::default(),
+            turns: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Whether this machine has a mark that the ledger is compared with.
@@ -162,6 +171,9 @@ impl Engine {
             Ok(newest) => self.check_clock(Some(newest)),
             Err(error) => tracing::error!(%error, "the newest leaf does not read"),
         }
+        if let Err(error) = self.record_machine().await {
+            tracing::warn!(%error, "this machine is not yet recorded as the ledger's home; it is tried again");
+        }
         let (begun, switches) = (lock(&self.latches.begun).clone(), self.ledger.switches());
         let unkept = |latch: &KeptLatch| !switches.latches.iter().any(|kept| kept.name == latch.name);
         if begun.iter().any(unkept)
@@ -206,23 +218,26 @@ impl Engine {
                 let cause = "this ledger was at home on another machine".to_owned();
                 self.begin_latch(KeptLatchName::Clone, cause);
             }
-            (None, Some(_)) => {
-                // It was made, or last used, with the check switched off; from now on it is at home here.
-                tracing::warn!("[machine] check is on from now on: the ledger is at home on this machine");
-                let event = self.own_event("record-machine", EventKind::Administration);
-                let next = switches.at_home(self.latches.machine);
-                let unit = Unit {
-                    expects: vec![Expect::Switches(switches.revision)],
-                    changes: vec![Change::Switches(next)],
-                    events: vec![event],
-                    after: Vec::new(),
-                };
-                self.ledger.submit(vec![unit], Box::new(report));
-            }
-            (Some(_), Some(_)) => {}
+            (_, Some(_)) => {} // without a home yet: it gets one with the first look
             (_, None) => tracing::warn!("[machine] check is off: a copied ledger will not be noticed"),
         }
         Ok(())
+    }
+
+    /// A ledger that was made, or last used, with the check switched off is at home where it is switched on.
+    async fn record_machine(&self) -> Result<(), CommitError> {
+        let switches = self.ledger.switches();
+        if switches.machine.is_some() || self.latches.machine.is_none() {
+            return Ok(());
+        }
+        tracing::warn!("[machine] check is on from now on: the ledger is at home on this machine");
+        let unit = Unit {
+            expects: vec![Expect::Switches(switches.revision)],
+            changes: vec![Change::Switches(switches.at_home(self.latches.machine))],
+            events: vec![self.own_event("record-machine", EventKind::Administration)],
+            after: Vec::new(),
+        };
+        self.commit_one(unit).await.map(drop)
     }
 
     /// When the newest leaf was written; of an empty log, when it was made.

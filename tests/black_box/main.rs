@@ -12,3 +12,4 @@ mod examples;
 mod first_light;
 mod ledger_faults;
 mod roots;
+mod switches;

@@ -147,10 +147,10 @@ fn what_published_metadata_lists_does_not_fall_either() {
     model.guards.clear();
     model.seed("timestamp", &timestamp(7, 30));
     assert_eq!(seed_from(&model, "timestamp", &timestamp(8, 29)).unwrap_err().reason, Reason::ListedRollback);
-    model.seed("snapshot", &snapshot(7, &[("targets", 3), ("releases", 2)]));
+    model.seed("snapshot", &snapshot(7, &[("releases", 2), ("targets", 3)]));
     let fewer = snapshot(8, &[("targets", 3)]);
     assert_eq!(seed_from(&model, "snapshot", &fewer).unwrap_err().reason, Reason::EntryRemoved);
-    let jumped = snapshot(900, &[("targets", 800), ("releases", 700)]);
+    let jumped = snapshot(900, &[("releases", 700), ("targets", 800)]);
     assert!(seed_from(&model, "snapshot", &jumped).is_ok(), "another signer's steps are not ours to bound");
 }
 
