@@ -12,5 +12,7 @@ mod bench;
 mod clock;
 #[path = "switches/freeze.rs"]
 mod freeze;
+#[path = "switches/keystore.rs"]
+mod keystore;
 #[path = "switches/machine.rs"]
 mod machine;

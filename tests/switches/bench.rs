@@ -122,6 +122,7 @@ impl Clock for HeldClock {
 /// Real software keys behind a gate. It says that it is a token, so that it signs on a thread of its own.
 pub(crate) struct Gated {
     keys: Software,
+    away: Mutex<bool>,
     closed: Mutex<bool>,
     arrived: Mutex<u32>,
     moved: Condvar,
@@ -140,6 +141,16 @@ impl Gated {
         self.moved.notify_all();
     }
 
+    /// Somebody pulls the token, or puts it back.
+    pub(crate) fn go_away(&self, away: bool) {
+        *self.away.lock().unwrap() = away;
+    }
+
+    /// Somebody takes a key off the token.
+    pub(crate) fn take_away(&self, key: &KeyId) {
+        self.keys.destroy(key).unwrap();
+    }
+
     /// Waits until a signature waits.
     pub(crate) async fn somebody_waits(&self) {
         let begun = Monotonic::now();
@@ -156,10 +167,16 @@ impl Keystore for Gated {
     }
 
     fn probe(&self) -> Condition {
+        if *self.away.lock().unwrap() {
+            return Condition::NotReady { cause: "pulled".to_owned(), since: NOW };
+        }
         self.keys.probe()
     }
 
     fn public_keys(&self) -> Result<Vec<PublicKey>, KeystoreError> {
+        if *self.away.lock().unwrap() {
+            return Err(KeystoreError::Unavailable { cause: "pulled".to_owned() });
+        }
         self.keys.public_keys()
     }
 
@@ -259,20 +276,25 @@ impl Bench {
         let keys = directory.path().join("keys");
         sealward::keystore::software::create(&keys, &unseal).unwrap();
         let keys = Software::open("software".parse().unwrap(), &keys, &unseal, false).unwrap();
-        let token = Gated { keys, closed: Mutex::new(false), arrived: Mutex::new(0), moved: Condvar::new() };
+        let token = Gated {
+            keys,
+            away: Mutex::new(false),
+            closed: Mutex::new(false),
+            arrived: Mutex::new(0),
+            moved: Condvar::new(),
+        };
         let clock = HeldClock { wall: AtomicI64::new(NOW.as_unix() * 1000), boot: AtomicI64::new(1_000_000) };
         Self { directory, clock: Arc::new(clock), token: Arc::new(token), engine: None }
     }
 
     /// Starts the engine on a machine, after it was stopped.
     pub(crate) fn start(&mut self, here: Option<Sha256Digest>) {
-        let configuration = sealward::config::parse(RULES, "/etc/sealward/sealward.toml").unwrap();
         let ledger = SqliteLedger::open(&self.directory.path().join("ledger"), false).unwrap();
         let desk = Desk::start(Arc::clone(&self.token) as Arc<dyn Keystore>, 64, 2);
         let parts = Parts {
             ledger: Arc::new(ledger) as Arc<dyn Ledger>,
             desks: BTreeMap::from([("software".parse().unwrap(), Arc::new(desk))]),
-            rules: Rules { policies: configuration.policies, grants: configuration.grants },
+            rules: rules(RULES),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             clock_bounds: BOUNDS,
             machine: here,
@@ -287,6 +309,18 @@ impl Bench {
         assert_eq!(Arc::strong_count(&engine), 1, "somebody still uses the engine");
         drop(engine);
         self.start(here);
+    }
+
+    /// Puts the rules in force with one piece replaced.
+    pub(crate) fn replace_rules(&self, old: &str, new: &str) {
+        assert!(RULES.contains(old), "{old}");
+        self.engine().replace_rules(rules(&RULES.replacen(old, new, 1)));
+    }
+
+    /// The key of a role of `demo`.
+    pub(crate) async fn key_of(&self, role: &str) -> KeyId {
+        let keys = self.engine().list_keys(&call(0), "demo").await.unwrap();
+        keys.iter().find(|key| key.roles.iter().any(|one| one.as_str() == role)).unwrap().id()
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -322,6 +356,11 @@ impl Bench {
         self.engine().watch_latches().await;
         assert_eq!(self.engine().ledger().switches().latches.len(), self.latches().len());
     }
+}
+
+fn rules(text: &str) -> Rules {
+    let configuration = sealward::config::parse(text, "/etc/sealward/sealward.toml").unwrap();
+    Rules { policies: configuration.policies, grants: configuration.grants }
 }
 
 pub(crate) fn item(role: &str, payload: &str) -> SignItem {

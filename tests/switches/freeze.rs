@@ -73,12 +73,7 @@ async fn a_replay_in_a_frozen_scope_is_refused_too() {
 #[tokio::test]
 async fn a_frozen_key_rests_and_the_others_of_its_role_sign() {
     let bench = Bench::new().await;
-    let keys = bench.engine().list_keys(&call(0), "demo").await.unwrap();
-    let id = |role: &str| {
-        let of = |key: &&sealward::domain::key::KeyRecord| key.roles.iter().any(|one| one.as_str() == role);
-        keys.iter().find(of).unwrap().id().to_string()
-    };
-    bench.engine().freeze(&call(0), FreezeOrder::Key(id("timestamp")), "").await.unwrap();
+    bench.engine().freeze(&call(0), FreezeOrder::Key(bench.key_of("timestamp").await.to_string()), "").await.unwrap();
     assert_eq!(bench.refusal("timestamp", &timestamp(2, 1)).await, Reason::Frozen);
     assert!(bench.sign("snapshot", &snapshot(2, &[("targets", 1)])).await.is_ok());
     // The way out of a stolen key goes on: its successor is made while it rests.
