@@ -6,28 +6,16 @@ and python-tuf, and runs in a temporary directory with a daemon of its own.
 """
 
 import argparse
-import datetime
-import functools
-import http.server
 import json
 import os
-import pathlib
-import shutil
 import signal
 import subprocess
 import tempfile
-import threading
-import time
 
 from securesystemslib.formats import encode_canonical
-from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
-from tuf.api.exceptions import DownloadError
-from tuf.ngclient import Updater
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
-HERE = pathlib.Path(__file__).resolve().parent.parent
-# The work factor of the demo's holders: a real ceremony takes the default, 18.
-WORK_FACTOR = "10"
-DAY = datetime.timedelta(days=1)
+from common import HERE, Scene
 
 CONFIGURATION = """
 version = 1
@@ -91,55 +79,10 @@ verbs = ["audit", "status"]
 """
 
 
-class Demo:
+class Demo(Scene):
     def __init__(self, directory, programs, quiet):
-        self.dir = pathlib.Path(directory)
-        self.programs = pathlib.Path(programs).resolve()
-        self.quiet = quiet
-        self.checks = 0
-        self.daemon = None
+        super().__init__(directory, programs, quiet)
         self.verified = []  # (role, keystore, algorithm, python-tuf, openssl)
-        self.refusals = []  # (attack, what it got)
-        self.repository = self.dir / "repository"
-        (self.repository / "metadata").mkdir(parents=True)
-        (self.repository / "targets").mkdir()
-
-    # --- talk and checks ---
-
-    def say(self, text=""):
-        if not self.quiet:
-            print(text, flush=True)
-
-    def check(self, condition, what):
-        if not condition:
-            raise SystemExit(f"demo: FAILED: {what}")
-        self.checks += 1
-        self.say(f"  ok: {what}")
-
-    # --- programs ---
-
-    def run(self, program, *arguments, code=0, **options):
-        path = self.programs / program
-        command = [str(path if path.exists() else program), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.dir, env=self.environment(), **options)
-        if done.returncode != code:
-            shown = " ".join(command)
-            raise SystemExit(f"demo: FAILED: {shown}\nexit {done.returncode}, not {code}\n{done.stdout}{done.stderr}")
-        self.checks += 1
-        return done
-
-    def environment(self):
-        return {
-            **os.environ,
-            "SEALWARD_SERVER": f"unix:{self.dir}/sealward.sock",
-            "PATH": f"{self.programs}:{os.environ['PATH']}",
-        }
-
-    def sealward(self, *arguments, code=0):
-        return self.run("sealward", *arguments, code=code).stdout
-
-    def json(self, *arguments, code=0):
-        return json.loads(self.sealward("--json", *arguments, code=code))
 
     # --- the daemon ---
 
@@ -148,30 +91,7 @@ class Demo:
         self.run(HERE / "softhsm/setup.sh", self.dir / "hsm")
         module = os.environ.get("SOFTHSM2_MODULE", "/usr/lib/softhsm/libsofthsm2.so")
         text = CONFIGURATION.format(dir=self.dir, module=module, uid=os.getuid())
-        (self.dir / "sealward.toml").write_text(text)
-        self.run("sealwardd", "config", "check", "--config", "sealward.toml")
-        self.run("sealwardd", "init", "--config", "sealward.toml")
-        self.start()
-        self.check(self.json("status")["state"] == "serving", "the daemon serves")
-
-    def start(self):
-        log = (self.dir / "daemon.log").open("a")
-        command = [str(self.programs / "sealwardd"), "--config", "sealward.toml"]
-        self.daemon = subprocess.Popen(command, cwd=self.dir, stderr=log, stdin=subprocess.DEVNULL)
-        for _ in range(200):
-            if self.daemon.poll() is not None:
-                raise SystemExit(f"demo: FAILED: the daemon ended\n{(self.dir / 'daemon.log').read_text()}")
-            asked = subprocess.run([self.programs / "sealward", "whoami"], capture_output=True, env=self.environment())
-            if asked.returncode == 0:
-                return
-            time.sleep(0.05)
-        raise SystemExit("demo: FAILED: the daemon does not answer")
-
-    def stop(self, how=signal.SIGTERM):
-        if self.daemon and self.daemon.poll() is None:
-            self.daemon.send_signal(how)
-            self.daemon.wait(timeout=30)
-        return self.daemon.returncode
+        self.configure(text)
 
     # --- keys and roots ---
 
@@ -186,53 +106,13 @@ class Demo:
             self.say(f"  {role}: {key['public_key']['algorithm']} in {key['keystore']}")
             self.check(key["state"] == "active", f"the first key of {role} is active in an unrooted repository")
 
-    def export(self, name, key):
-        identity = key["public_key"]["key"]
-        (self.dir / f"{name}.tuf.json").write_text(self.sealward("key", "export", identity, "--format", "tuf"))
-        (self.dir / f"{name}.pem").write_text(self.sealward("key", "export", identity, "--format", "pem"))
-
-    def ceremony(self, *arguments, code=0):
-        return self.run("sealward-ceremony", *arguments, code=code).stdout
-
-    def sign_root(self, version, holders):
-        """Proposes were written; two holders sign on media of their own, the coordinator merges."""
-        before = ["--first"] if version == 1 else ["--previous", f"{version - 1}.root.json"]
-        proposal = f"proposal-{version}.json"
-        reviewed = json.loads(self.ceremony("--json", "review", proposal, *(before if version > 1 else [])))
-        digest = reviewed["signed_sha256"]
-        signatures = []
-        for holder in holders:
-            self.ceremony(
-                "sign", "--state", holder, "--name", holder, "--proposal", proposal, *before,
-                "--digest", digest, "--passphrase-file", f"{holder}.passphrase",
-            )
-            signatures.append(f"{holder}/{holder}.sig.json")
-        self.ceremony(
-            "merge", "--proposal", proposal, *before, signatures[0], "--out", "short.json", code=77,
-        )
-        self.check(not (self.dir / "short.json").exists(), "one signature of two writes no root")
-        self.ceremony("merge", "--proposal", proposal, *before, *signatures, "--out", f"{version}.root.json")
-        self.check((self.dir / f"{version}.root.json").exists(), f"root {version} is signed by {' and '.join(holders)}")
-
     def first_root(self):
         self.say("\nRoot, offline: three holders, two must sign. The daemon never sees these keys:")
-        roots = []
-        for holder in ("alice", "bob", "carol"):
-            secret = self.dir / f"{holder}.passphrase"
-            secret.touch(mode=0o600)
-            secret.write_text(f"{holder} keeps this on paper\n")
-            self.ceremony(
-                "keygen", "--state", holder, "--name", holder, "--algorithm", "ecdsa-p256",
-                "--passphrase-file", secret, "--work-factor", WORK_FACTOR,
-            )
-            roots += ["--root-key", f"{holder}/{holder}.pub.json"]
+        self.make_holders()
         online = []
         for role in ("timestamp", "snapshot", "targets"):
             online += ["--key", f"{role}={role}.tuf.json", "--threshold", f"{role}=1"]
-        self.ceremony(
-            "propose", "--first", *roots, "--root-threshold", "2", *online, "--expires-in", "365d",
-            "--out", "proposal-1.json",
-        )
+        self.propose_first(*online)
         self.sign_root(1, ["alice", "bob"])
         root = Metadata.from_file(str(self.dir / "1.root.json"))
         root.verify_delegate("root", root)
@@ -254,29 +134,6 @@ class Demo:
 
     # --- metadata ---
 
-    def publish(self, source, name):
-        shutil.copy(self.dir / source, self.repository / "metadata" / name)
-
-    def sign(self, role, signed, name, code=0):
-        """Has an unsigned file signed; what comes back is the file to publish."""
-        unsigned = self.dir / f"unsigned-{name}"
-        Metadata(signed).to_file(str(unsigned))
-        text = self.sealward("sign", "--repository", "demo", "--role", role, unsigned, code=code)
-        if code == 0:
-            (self.dir / name).write_text(text)
-        return text
-
-    def expires(self, days=1):
-        return (datetime.datetime.now(datetime.timezone.utc) + days * DAY).replace(microsecond=0)
-
-    def targets(self, version):
-        files = {}
-        for source in ("README.md", "LICENSE-MIT", "Cargo.lock"):
-            target = TargetFile.from_file(source, str(HERE / source), ["sha256"])
-            files[source] = target
-            shutil.copy(HERE / source, self.repository / "targets" / f"{target.hashes['sha256']}.{source}")
-        return Targets(version=version, expires=self.expires(30), targets=files)
-
     def first_metadata(self):
         self.say("\nTargets, snapshot and timestamp through the daemon:")
         self.sign("targets", self.targets(1), "1.targets.json")
@@ -285,27 +142,6 @@ class Demo:
         self.sign("timestamp", Timestamp(version=1, expires=self.expires(), snapshot_meta=MetaFile(1)), "timestamp.json")
         for name in ("1.targets.json", "1.snapshot.json", "timestamp.json"):
             self.publish(name, name)
-
-    def client(self, name):
-        """A client of python-tuf that trusts root 1, or goes on from what it has."""
-        home = self.dir / name
-        if not home.exists():
-            (home / "targets").mkdir(parents=True)
-        updater = Updater(
-            metadata_dir=str(home), metadata_base_url=f"{self.url}/metadata/", target_dir=str(home / "targets"),
-            target_base_url=f"{self.url}/targets/", bootstrap=(self.dir / "1.root.json").read_bytes(),
-        )
-        updater.refresh()
-        for source in ("README.md", "LICENSE-MIT", "Cargo.lock"):
-            path = updater.download_target(updater.get_targetinfo(source))
-            self.check(pathlib.Path(path).read_bytes() == (HERE / source).read_bytes(), f"{name}: ngclient verified {source}")
-        return updater
-
-    def serve(self):
-        handler = functools.partial(Quiet, directory=str(self.repository))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
 
     def verify_with_openssl(self):
         self.say("\nThe same signatures, verified by openssl:")
@@ -317,27 +153,7 @@ class Demo:
             self.check(True, f"{role}: openssl verifies {algorithm}")
             self.verified.append((role, key["keystore"], algorithm, "yes", "yes"))
 
-    def openssl(self, algorithm, pem, signed, signature):
-        (self.dir / "payload").write_bytes(encode_canonical(signed).encode())
-        (self.dir / "signature").write_bytes(bytes.fromhex(signature))
-        if algorithm == "ed25519":
-            how = ["pkeyutl", "-verify", "-pubin", "-inkey", pem, "-rawin", "-in", "payload", "-sigfile", "signature"]
-        else:
-            pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"] if "rsa" in algorithm else []
-            how = ["dgst", "-sha256", "-verify", pem, *pss, "-signature", "signature", "payload"]
-        self.run("openssl", *how)
-
     # --- refusals ---
-
-    def refused(self, attack, rule, *arguments):
-        answer = json.loads(self.run("sealward", "--json", *arguments, code=77).stdout)
-        got = answer["error"]["reason"]
-        self.check(got == rule, f"{attack}: denied by {rule}")
-        self.refusals.append((attack, got))
-
-    def refused_payload(self, attack, rule, role, signed, repository="demo"):
-        Metadata(signed).to_file(str(self.dir / "attack.json"))
-        self.refused(attack, rule, "sign", "--repository", repository, "--role", role, "attack.json")
 
     def attacks(self):
         self.say("\nWhat a hostile TUF server, or a thief of this caller's identity, gets:")
@@ -452,11 +268,6 @@ class Demo:
                 self.check(done.returncode == code, f"{typed[number]} ends with {code}: {done.stderr}")
         finally:
             subprocess.run([HERE / "scripts/stop.sh"], capture_output=True, env=environment)
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 def main():

@@ -8,6 +8,8 @@
 //! - [`keystore`]: where private keys live. Age files, and PKCS#11 tokens behind a worker process.
 //! - [`ledger`]: what we remember, durably: key records, guards, roots, leaves, in one transaction.
 //! - [`engine`]: the verbs. The only room where law, keystores, ledger and audit meet.
+//! - [`fetch`]: one bounded GET over TLS.
+//! - [`oidc`]: who the bearer of a token is: issuers, their keys, bound claims.
 //! - [`wire`]: the generated gRPC types.
 //! - [`door`]: the protocols through which requests come in.
 //! - [`client`]: the other side of the door.
@@ -32,10 +34,14 @@ pub mod domain;
 pub mod door;
 #[cfg(feature = "daemon")]
 pub mod engine;
+#[cfg(any(feature = "config", feature = "fetch"))]
+pub mod fetch;
 #[cfg(feature = "keystore")]
 pub mod keystore;
 #[cfg(feature = "daemon")]
 pub mod ledger;
+#[cfg(feature = "config")]
+pub mod oidc;
 pub mod tuf;
 #[cfg(feature = "wire")]
 pub mod wire;

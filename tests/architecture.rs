@@ -71,6 +71,20 @@ const TABLE: &[Room] = &[
         never: "std::env std::net std::fs tokio::net tokio::fs",
     },
     Room {
+        // The only room that connects to others: one GET over TLS.
+        name: "fetch",
+        may_use: "",
+        crates: "http_body_util hyper hyper_util rustls rustls_native_certs secrecy thiserror tokio tokio_rustls zeroize",
+        never: "std::fs std::env std::process",
+    },
+    Room {
+        name: "oidc",
+        may_use: "domain fetch",
+        // Of the crypto provider only verification: no key of ours is here.
+        crates: "aws_lc_rs::signature base64ct serde serde_json thiserror tokio tracing",
+        never: "std::env std::net std::process tokio::net tokio::fs",
+    },
+    Room {
         name: "wire",
         may_use: "domain",
         crates: "prost prost_types tonic tonic_prost tonic_types",
@@ -78,16 +92,19 @@ const TABLE: &[Room] = &[
     },
     Room {
         name: "door",
-        may_use: "engine domain wire",
+        // Who the bearer of a token is, oidc says; what he may do, the engine.
+        may_use: "engine domain wire oidc",
         // Of the crypto provider only randomness, for request ids.
-        crates: "aws_lc_rs::rand axum der hex libc prometheus_client prost prost_types rustix serde thiserror time tokio tokio_stream \
+        crates: "aws_lc_rs::rand axum der hex http_body libc prometheus_client prost prost_types rustix serde thiserror time tokio tokio_stream \
                  tonic tonic_health tonic_reflection tonic_types tracing x509_cert",
         never: "std::env",
     },
     Room {
         name: "client",
-        may_use: "domain wire",
-        crates: "hyper_util prost prost_types rustix thiserror tokio tokio_stream tonic tonic_types tower zeroize",
+        // A CI service hands out its job's token over the network.
+        may_use: "domain wire fetch",
+        crates: "hyper_util prost prost_types rustix thiserror tokio tokio_stream tonic tonic_types tower zeroize \
+                 secrecy serde_json",
         never: "",
     },
     Room {
@@ -115,15 +132,15 @@ const TABLE: &[Room] = &[
         name: "config",
         // What it fills in: the rooms' settings, and the law's policies and grants.
         may_use: "domain keystore::settings ledger::settings engine::settings door::settings client::settings \
-                  refresh::settings",
+                  refresh::settings oidc::settings fetch::Url",
         crates: "rustix serde thiserror toml",
         never: "",
     },
     Room {
         name: "daemon",
-        may_use: "domain tuf content audit keystore ledger engine wire door client migrate config",
+        may_use: "domain tuf content audit keystore ledger engine wire door client migrate config oidc",
         crates: "aws_lc_rs axum base64ct clap clap_mangen hex libc listenfd prometheus_client rustix rustls sd_notify secrecy \
-                 serde serde_json thiserror time tokio tokio_stream tonic tonic_health tonic_reflection tonic_types \
+                 serde serde_json thiserror time tokio tokio_rustls tokio_stream tonic tonic_health tonic_reflection tonic_types \
                  tower tracing tracing_subscriber x509_cert zeroize",
         never: "",
     },

@@ -11,8 +11,12 @@ mod files;
 mod good;
 #[path = "configuration/hostile.rs"]
 mod hostile;
+#[path = "configuration/people.rs"]
+mod people;
 #[path = "configuration/reference.rs"]
 mod reference;
+#[path = "configuration/rights.rs"]
+mod rights;
 #[path = "configuration/softhsm.rs"]
 mod softhsm;
 #[path = "configuration/warnings.rs"]

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use sealward::domain::guard::{Guard, Step};
 use sealward::domain::key::{KeyRecord, KeyState};
+use sealward::domain::law::recover::{Recovered, Situation, after_rotation};
 use sealward::domain::law::sign::Keys;
 use sealward::domain::name::{Role, Version};
 use sealward::domain::outcome::Reason;
@@ -21,7 +22,7 @@ use sealward::domain::signature::Signature;
 
 use values::{DAY, Model, NOW, expiring, key_id, record, repository, root, snapshot, targets, timestamp, version};
 
-/// The three roles, each with two keys.
+/// The three roles, each with the two keys that it begins with.
 const ROLES: [(&str, [u8; 2]); 3] = [("timestamp", [1, 11]), ("snapshot", [2, 12]), ("targets", [3, 13])];
 
 /// Something that a busy, forgetful or hostile client does.
@@ -45,7 +46,12 @@ enum Act {
     },
     /// A key changes its state.
     Key { role: usize, key: usize, state: KeyState },
+    /// The role gets two new keys by a published root, and its guard a new epoch that goes on from a version below its head.
+    Recover { role: usize, below: u64 },
 }
+
+/// How often a version may be superseded in these games.
+const SUPERSEDES: u32 = 2;
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let offer = (
@@ -68,16 +74,23 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         });
     let states = prop_oneof![Just(KeyState::Active), Just(KeyState::Retiring), Just(KeyState::Retired)];
     let key = (0..3_usize, 0..2_usize, states).prop_map(|(role, key, state)| Act::Key { role, key, state });
-    prop::collection::vec(prop_oneof![12 => offer, 1 => key], 1..120)
+    let recover = (0..3_usize, 0..8_u64).prop_map(|(role, below)| Act::Recover { role, below });
+    prop::collection::vec(prop_oneof![24 => offer, 2 => key, 1 => recover], 1..120)
 }
 
 /// What was released, as an honest and simple-minded observer writes it down.
 #[derive(Default)]
 struct Observer {
-    /// Every payload ever released.
-    payloads: BTreeMap<(usize, u64), String>,
+    /// The newest payload ever released of a role, epoch and version, and how many others it took the place of.
+    payloads: BTreeMap<(usize, u32, u64), (String, u32)>,
     /// Per role: the newest version and what it lists.
     newest: BTreeMap<usize, (u64, BTreeMap<&'static str, u64>)>,
+    /// Per role: what the version before the newest listed.
+    before: BTreeMap<usize, BTreeMap<&'static str, u64>>,
+    /// Per role: how many epochs were closed.
+    epochs: BTreeMap<usize, u32>,
+    /// Role, its epoch and its version, wherever a released payload listed it, superseded since or not.
+    listed: BTreeSet<(usize, u32, u64)>,
     /// Who signed the newest.
     signed: BTreeMap<usize, BTreeMap<u8, Signature>>,
 }
@@ -87,36 +100,90 @@ impl Observer {
         self.newest.get(&role).cloned().unwrap_or_default()
     }
 
-    /// `law.md` 2 and 3.3 in a few lines, with the whole history at hand.
-    fn allows(&self, role: usize, number: u64, text: &str, listing: &BTreeMap<&'static str, u64>) -> bool {
-        let (head, before) = self.head(role);
-        if number <= head {
-            return self.payloads.get(&(role, number)).is_some_and(|released| number == head && released == text);
+    fn released(&self, role: usize, number: u64) -> Option<&(String, u32)> {
+        self.payloads.get(&(role, self.epoch(role), number))
+    }
+
+    fn epoch(&self, role: usize) -> u32 {
+        self.epochs.get(&role).copied().unwrap_or_default()
+    }
+
+    /// Whether a released payload listed this version of a role, in the role's epoch or, more carefully, in any.
+    fn is_listed(&self, role: usize, number: u64, in_any_epoch: bool) -> bool {
+        self.listed.iter().any(|(other, epoch, listed)| {
+            *other == role && *listed == number && (in_any_epoch || *epoch == self.epoch(role))
+        })
+    }
+
+    /// `law.md` 2 and 3.3 in a few lines, with the whole history at hand. Where a version was listed in an earlier epoch
+    /// only, the law may be as careful as it likes.
+    fn allows(&self, role: usize, number: u64, text: &str, listing: &BTreeMap<&'static str, u64>) -> Option<bool> {
+        let (head, mut before) = self.head(role);
+        let mut careful = false;
+        if number < head {
+            return Some(false);
+        }
+        if number == head {
+            let Some((released, supersedes)) = self.released(role, number) else { return Some(false) };
+            if released == text {
+                return Some(true);
+            }
+            if *supersedes >= SUPERSEDES || self.is_listed(role, number, false) {
+                return Some(false);
+            }
+            careful = self.is_listed(role, number, true);
+            before = self.before.get(&role).cloned().unwrap_or_default();
         }
         let near = |new: u64, old: u64| new >= old && new - old <= 10;
         let held = |entry: &str, listed: u64| match entry {
-            "snapshot" => self.payloads.contains_key(&(1, listed)),
-            "targets" => self.payloads.contains_key(&(2, listed)),
+            "snapshot" => self.released(1, listed).is_some(),
+            "targets" => self.released(2, listed).is_some(),
             _ => true,
         };
-        number - head <= 10
+        let allowed = number - head <= 10
             && before.keys().all(|entry| listing.contains_key(entry))
             && listing.iter().all(|(entry, listed)| before.get(entry).is_none_or(|old| near(*listed, *old)))
-            && listing.iter().all(|(entry, listed)| held(entry, *listed))
+            && listing.iter().all(|(entry, listed)| held(entry, *listed));
+        (!allowed || !careful).then_some(allowed)
     }
 
     fn write_down(&mut self, role: usize, number: u64, text: &str, listing: &BTreeMap<&'static str, u64>) {
-        let other = self.payloads.insert((role, number), text.to_owned());
-        assert!(other.is_none_or(|other| other == text), "I1: version {number} of role {role} has two payloads");
-        let (head, before) = self.head(role);
+        let (head, mut before) = self.head(role);
+        let other = self.released(role, number).cloned();
+        let supersedes = match &other {
+            None => {
+                self.before.insert(role, before.clone());
+                self.signed.remove(&role);
+                0
+            }
+            Some((released, supersedes)) if released == text => *supersedes,
+            Some((_, supersedes)) => {
+                // A supersede counts from the head that it replaces.
+                before = self.before.get(&role).cloned().unwrap_or_default();
+                assert!(!self.is_listed(role, number, false), "I1: {number} of role {role} was out");
+                self.signed.remove(&role);
+                supersedes + 1
+            }
+        };
+        assert!(supersedes <= SUPERSEDES, "I1: version {number} of role {role} has {supersedes} payloads too many");
+        self.payloads.insert((role, self.epoch(role), number), (text.to_owned(), supersedes));
         assert!(number >= head, "I2: {number} after {head}");
         for (entry, listed) in before {
             assert!(listing.get(entry).is_some_and(|now| *now >= listed), "I2: the listed {entry} falls");
         }
-        if number > head {
-            self.signed.remove(&role);
+        for (entry, listed) in listing {
+            let role = ["", "snapshot", "targets"].iter().position(|name| name == entry);
+            self.listed.extend(role.map(|role| (role, self.epoch(role), *listed)));
         }
         self.newest.insert(role, (number, listing.clone()));
+    }
+
+    /// What every client forgets.
+    fn forget(&mut self, role: usize, goes_on_from: u64) {
+        *self.epochs.entry(role).or_default() += 1;
+        self.newest.insert(role, (goes_on_from, BTreeMap::new()));
+        self.before.remove(&role);
+        self.signed.remove(&role);
     }
 }
 
@@ -137,7 +204,10 @@ fn shifted(number: u64, by: i64) -> u64 {
 fn two_keys_per_role() -> Model {
     let mut model = Model::new();
     let plenty = ReleaseRate { per_hour: u32::MAX, burst: u32::MAX };
-    model.policy.roles.values_mut().for_each(|limits| limits.release_rate = plenty);
+    model.policy.roles.values_mut().for_each(|limits| {
+        limits.release_rate = plenty;
+        limits.max_supersedes = SUPERSEDES;
+    });
     for (name, [_, second]) in ROLES {
         model.add(second, name, KeyState::Active);
     }
@@ -145,8 +215,7 @@ fn two_keys_per_role() -> Model {
 }
 
 /// Which of a role's two keys may sign: active ones, and retiring ones beside an active one.
-fn eligible(model: &Model, role: usize, asked: Option<usize>) -> BTreeSet<u8> {
-    let (_, numbers) = ROLES[role];
+fn eligible(model: &Model, numbers: [u8; 2], asked: Option<usize>) -> BTreeSet<u8> {
     let asked: Vec<u8> = asked.map_or(numbers.to_vec(), |one| vec![numbers[one]]);
     let active = asked.iter().any(|number| model.state(*number) == KeyState::Active);
     let may = |number: &u8| match model.state(*number) {
@@ -160,9 +229,15 @@ fn eligible(model: &Model, role: usize, asked: Option<usize>) -> BTreeSet<u8> {
 fn play(acts: Vec<Act>) {
     let mut model = two_keys_per_role();
     let mut observer = Observer::default();
+    let mut keys = ROLES.map(|(_, numbers)| numbers);
+    let mut fresh = 20..=250;
     for act in acts {
         match act {
-            Act::Key { role, key, state } => model.put(ROLES[role].1[key], state),
+            Act::Key { role, key, state } => model.put(keys[role][key], state),
+            Act::Recover { role, below } => {
+                let (Some(one), Some(two)) = (fresh.next(), fresh.next()) else { continue };
+                recover(&mut model, &mut observer, role, below, [one, two]).then(|| keys[role] = [one, two]);
+            }
             Act::Offer { role, version, listed, extra, variant, key, answers } => {
                 let (head, before) = observer.head(role);
                 let number = shifted(head, version);
@@ -174,7 +249,7 @@ fn play(acts: Vec<Act>) {
                     listing.insert("extra", shifted(before.get("extra").copied().unwrap_or(1), by));
                 }
                 let text = offered(role, number, &listing, variant);
-                offer(&mut model, &mut observer, role, number, &text, &listing, key, answers);
+                offer(&mut model, &mut observer, role, keys[role], number, &text, &listing, key, answers);
             }
         }
         for guard in model.guards.values() {
@@ -183,37 +258,92 @@ fn play(acts: Vec<Act>) {
     }
 }
 
+/// A published root lists two new keys for the role, and the epoch ends. Old keys that released stay active, so that
+/// nothing but the guard keeps them from signing.
+fn recover(model: &mut Model, observer: &mut Observer, role: usize, below: u64, new: [u8; 2]) -> bool {
+    let (name, _) = ROLES[role];
+    let guard = model.guard(name).clone();
+    let head = guard.head.as_ref().map(|head| head.version.get());
+    let goes_on_from = head.map_or(0, |head| head.saturating_sub(below));
+    let mut keys = model.keys.clone();
+    keys.extend(new.map(|number| record(number, &[guard.name.role.clone()], KeyState::Active)));
+    let mut roots = Roots::unrooted(repository());
+    roots.trusted = Some(root(2, &[(guard.name.role.clone(), &new)]));
+    let situation = Situation {
+        guard: &guard,
+        keys: &keys,
+        roots: &roots,
+        lists_unreadable_keys: false,
+        goes_on_from: Version::new(goes_on_from),
+        now: model.now,
+    };
+    let recovered = after_rotation(&situation);
+    assert_eq!(recovered.is_ok(), head.is_some(), "{:?}", recovered.err());
+    let Ok(Recovered { closed, begun }) = recovered else { return false };
+    // While a root lists a key that released, there is no new epoch.
+    let signer = guard.signers.iter().next().copied().expect("somebody released the head");
+    let number = (0..=u8::MAX).find(|number| key_id(*number) == signer).unwrap();
+    let mut still = roots.clone();
+    still.trusted = Some(root(2, &[(guard.name.role.clone(), &[new[0], number])]));
+    assert!(after_rotation(&Situation { roots: &still, ..situation }).is_err());
+    assert_eq!(&round_trip::<Guard>(&closed), &closed);
+    assert!(closed.closed.is_some() && closed.revision == guard.revision + 1 && closed.head == guard.head);
+    assert_eq!(begun.barred, guard.barred.union(&guard.signers).copied().collect());
+    for key in keys.iter_mut().filter(|key| key.roles.contains(&guard.name.role)) {
+        let is_new = new.iter().any(|number| key_id(*number) == key.id());
+        if !is_new && !begun.barred.contains(&key.id()) {
+            *key = key.with_state(KeyState::Retired);
+        }
+    }
+    model.keys = keys;
+    model.guards.insert(guard.name.role, begun);
+    observer.forget(role, goes_on_from);
+    true
+}
+
 #[allow(clippy::too_many_arguments)] // one payload, spelled out
 fn offer(
     model: &mut Model,
     observer: &mut Observer,
     role: usize,
+    numbers: [u8; 2],
     number: u64,
     text: &str,
     listing: &BTreeMap<&'static str, u64>,
     key: Option<usize>,
     answers: [bool; 2],
 ) {
-    let (name, numbers) = ROLES[role];
-    let eligible = eligible(model, role, key);
+    let (name, _) = ROLES[role];
+    let eligible = eligible(model, numbers, key);
     let records = model.keys.clone();
     let asked = match key {
         None => Keys::OfRole(&records),
         Some(one) => Keys::One(records.iter().find(|record| record.id() == key_id(numbers[one])).unwrap()),
     };
-    let expected = observer.allows(role, number, text, listing) && !eligible.is_empty();
     let decided = model.decide_with(name, text, asked);
-    assert_eq!(decided.is_ok(), expected, "{text}\n{:?}", decided.err());
+    // A role that lists, and whose guard began anew, may name only what the listed role still has in mind.
+    let forgotten =
+        observer.epoch(role) > 0 && decided.as_ref().is_err_and(|denial| denial.reason == Reason::ListedUnreleased);
+    match observer.allows(role, number, text, listing) {
+        Some(allowed) if !forgotten => {
+            assert_eq!(decided.is_ok(), allowed && !eligible.is_empty(), "{text}\n{:?}", decided.err());
+        }
+        _ => {}
+    }
     let Ok(mut decision) = decided else { return };
 
     let signed_before = observer.signed.get(&role).cloned().unwrap_or_default();
-    let is_head = number == observer.head(role).0;
+    let released = observer.released(role, number).map(|(released, _)| released == text);
     for (key, step) in &decision.judgement().keys {
-        let number = *numbers.iter().find(|number| key_id(**number) == *key).unwrap();
-        let expected = match (is_head, signed_before.contains_key(&number)) {
-            (false, _) => Step::Advance,
-            (true, false) => Step::Cosign,
-            (true, true) => Step::Replay,
+        let Some(number) = numbers.iter().copied().find(|number| key_id(*number) == *key) else {
+            assert_eq!(step.as_ref().map_err(|denial| denial.reason), Err(Reason::EpochClosed));
+            continue;
+        };
+        let expected = match (released, signed_before.contains_key(&number)) {
+            (None, _) => Step::Advance,
+            (Some(false), _) => Step::Supersede,
+            (Some(true), false) => Step::Cosign,
+            (Some(true), true) => Step::Replay,
         };
         assert_eq!(step.as_ref().ok(), eligible.contains(&number).then_some(&expected), "{number}: {step:?}");
     }

@@ -9,12 +9,24 @@
 #[path = "support/values.rs"]
 mod values;
 
+#[path = "law/checklist.rs"]
+mod checklist;
 #[path = "law/content.rs"]
 mod content;
+#[path = "law/custody.rs"]
+mod custody;
+#[path = "law/delegations.rs"]
+mod delegations;
+#[path = "law/ending.rs"]
+mod ending;
 #[path = "law/keys.rs"]
 mod keys;
+#[path = "law/limits.rs"]
+mod limits;
 #[path = "law/listing.rs"]
 mod listing;
+#[path = "law/recovery.rs"]
+mod recovery;
 #[path = "law/roots.rs"]
 mod roots;
 #[path = "law/rotation.rs"]
@@ -25,3 +37,5 @@ mod seeding;
 mod standstill;
 #[path = "law/steps.rs"]
 mod steps;
+#[path = "law/supersede.rs"]
+mod supersede;

@@ -6,9 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::approval::PendingId;
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::name::{MetadataType, RepositoryName, Role, Sha256Digest, Version};
 use crate::domain::outcome::Outcome;
+use crate::domain::person::PersonName;
 use crate::domain::public_key::KeyId;
 use crate::domain::time::Instant;
 
@@ -63,9 +65,12 @@ pub fn encode(sequence: u64, event: &Event) -> Vec<u8> {
         digest,
         signature,
         subject,
+        approval,
+        person,
         count,
     } = event.clone();
     let members = Members {
+        approval,
         caller: shortened(caller),
         count,
         digest,
@@ -75,6 +80,7 @@ pub fn encode(sequence: u64, event: &Event) -> Vec<u8> {
         key,
         metadata_type,
         outcome,
+        person,
         reason: reason.map(shortened),
         repository,
         request: shortened(request),
@@ -104,6 +110,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), LeafError> {
         return Err(LeafError::UnknownFormat(v));
     }
     let Members {
+        approval,
         caller,
         count,
         digest,
@@ -113,6 +120,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), LeafError> {
         key,
         metadata_type,
         outcome,
+        person,
         reason,
         repository,
         request,
@@ -143,6 +151,8 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), LeafError> {
         digest,
         signature,
         subject,
+        approval,
+        person,
         count,
     };
     if encode(seq, &event) == bytes { Ok((seq, event)) } else { Err(LeafError::NotCanonical) }
@@ -153,6 +163,9 @@ pub fn event_name(event: EventKind) -> &'static str {
     match event {
         EventKind::Advance => "advance",
         EventKind::Cosign => "cosign",
+        EventKind::Supersede => "supersede",
+        EventKind::Pending => "pending",
+        EventKind::Approval => "approval",
         EventKind::Administration => "administration",
         EventKind::Denial => "denial",
         EventKind::Failure => "failure",
@@ -169,6 +182,8 @@ struct Format {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Members {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approval: Option<PendingId>,
     caller: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
@@ -184,6 +199,8 @@ struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     metadata_type: Option<MetadataType>,
     outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<PersonName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -235,6 +252,8 @@ mod tests {
         event.digest = Some(Sha256Digest::of(b"d"));
         event.signature = Some(Sha256Digest::of(b"s"));
         event.subject = Some(caller.to_owned());
+        event.approval = Some("ff".repeat(16).parse().unwrap());
+        event.person = Some("p".repeat(64).parse().unwrap());
         event.count = Some(u64::MAX);
         event
     }
@@ -260,7 +279,7 @@ mod tests {
         let mut sorted = names.clone();
         sorted.sort_unstable();
         assert_eq!(names, sorted);
-        assert_eq!(names.len(), 20);
+        assert_eq!(names.len(), 22);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{audit, freeze, guard, key, latch, man, root, sign, sign_batch, verify};
+use super::{approve, audit, config, freeze, guard, key, latch, man, root, rotation, sign, sign_batch, verify};
 use crate::client::Server;
 
 /// Sign TUF metadata through a sealward daemon, and look after its keys, roots, guards and audit log.
@@ -67,15 +67,24 @@ pub(super) enum Noun {
     /// Verify published metadata under a root that you trust, without a daemon
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Verify),
-    /// Make, list and show keys
+    /// Make, list, show, rotate, retire and destroy keys
     #[command(subcommand, after_help = key::EXAMPLES)]
     Key(key::Key),
-    /// Stage, publish and show roots
+    /// Stage, publish, withdraw and show roots
     #[command(subcommand, after_help = root::EXAMPLES)]
     Root(root::Root),
+    /// Show where a rotation stands, and what to type next
+    #[command(subcommand, after_help = rotation::EXAMPLES)]
+    Rotation(rotation::Rotation),
     /// Seed and show guards
     #[command(subcommand, after_help = guard::EXAMPLES)]
     Guard(guard::Guard),
+    /// Read a configuration file: who may do what, without a daemon
+    #[command(subcommand, after_help = config::EXAMPLES)]
+    Config(config::Config),
+    /// Judge what waits for people: payloads of attended roles, and acts of two operators
+    #[command(subcommand, after_help = approve::EXAMPLES)]
+    Approve(approve::Approve),
     /// Read the audit log
     #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(audit::Audit),
@@ -94,6 +103,9 @@ pub(super) enum Noun {
     /// Show the daemon's health: latches, freezes, keystores, guards, warnings; exits 69 while it is latched
     #[command(after_help = "Examples:\n  sealward status\n  sealward --json status | jq '.guards[].seconds_to_expiry'")]
     Status,
+    /// Let the daemon read its configuration anew: all of it, or nothing; exits 78 when it is refused
+    #[command(after_help = "Examples:\n  sealward reload\n  sealward --json reload | jq -r '.problems[]'")]
+    Reload,
     /// Write the manual pages
     #[command(hide = true, after_help = "Examples:\n  sealward man /usr/local/share/man/man1")]
     Man(man::Man),

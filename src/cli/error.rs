@@ -7,6 +7,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use crate::client::{ClientError, exit, printable};
+use crate::config::ConfigErrors;
 use crate::domain::outcome::{Denial, Outcome, Reason};
 
 /// Why a command did not succeed.
@@ -31,6 +32,9 @@ pub(crate) enum CliError {
     /// A log, a proof or an export is not what its key signed, or breaks its own promises. Do not retry; keep it.
     #[error("{}", printable(.0))]
     Integrity(String),
+    /// A configuration file has mistakes. Do not retry; correct it.
+    #[error("{0}")]
+    Configuration(ConfigErrors),
     /// An input cannot be read. Do not retry before it can.
     #[error("cannot read {}: {source}", printable(path))]
     Input {
@@ -79,26 +83,34 @@ impl CliError {
             Self::Client(error) => error.exit_code(),
             Self::Denial(denial) | Self::Unverified(denial) => denial.reason.exit_code(),
             Self::Integrity(_) => Reason::LedgerIntegrity.exit_code(),
+            Self::Configuration(_) => ConfigErrors::EXIT_CODE,
             Self::Input { .. } => exit::NO_INPUT,
             Self::File { .. } | Self::Stdout(_) => exit::IO,
             Self::Runtime(_) => exit::TEMPORARY,
         }
     }
 
-    /// Three lines at most: what, what to do, which request.
+    /// Four lines at most: what, what to do, who is to be asked, which request.
     pub(super) fn lines(&self) -> Vec<String> {
         // clap's own text has the usage in it, and ends with where to find help.
         if let Self::CommandLine(error) = self {
             return vec![error.to_string().trim_end().to_owned()];
         }
+        // Every mistake has a line of its own, escaped where it was made.
+        if let Self::Configuration(errors) = self {
+            return errors.to_string().lines().map(|line| printable(line).into_owned()).collect();
+        }
         let what = match self.reason() {
+            // Neither refused nor broken: somebody else has to do something first.
+            Some(reason) if self.approval().is_some() => format!("pending: {}: {}", printable(reason), self.detail()),
             Some(reason) => format!("{}: {}: {}", self.outcome().name(), printable(reason), self.detail()),
             None => format!("{}: {}", self.outcome().name(), self.detail()),
         };
         let advice = Some(self.advice()).filter(|advice| !advice.is_empty());
         let advice = advice.map(|advice| format!("  do:      {}", printable(&advice)));
         let request = self.request_id().map(|id| format!("  request: {}", printable(id)));
-        std::iter::once(what).chain(advice).chain(request).collect()
+        let approval = self.approval().map(|id| format!("  approve: sealward approve show {}", printable(id)));
+        std::iter::once(what).chain(advice).chain(approval).chain(request).collect()
     }
 
     pub(super) fn json(&self) -> Value {
@@ -108,6 +120,7 @@ impl CliError {
             "detail": self.detail(),
             "advice": self.advice(),
             "request_id": self.request_id(),
+            "approval": self.approval(),
             "exit_code": self.exit_code(),
         }})
     }
@@ -122,6 +135,7 @@ impl CliError {
             Self::Client(error) => Some(error.reason()),
             Self::Denial(denial) | Self::Unverified(denial) => Some(denial.reason.name()),
             Self::Integrity(_) => Some(Reason::LedgerIntegrity.name()),
+            Self::Configuration(_) => Some("configuration"),
             Self::Input { .. } => Some("unreadable-input"),
             Self::File { .. } | Self::Stdout(_) => Some("unwritable-output"),
             Self::Runtime(_) => Some("no-resources"),
@@ -151,9 +165,20 @@ impl CliError {
                 "Keep it as it is: it may be evidence. Check that the verifier key is this log's, and ask its operator."
                     .into()
             }
+            Self::Configuration(_) => "Correct the file; docs/configuration.md has every key.".into(),
             Self::Input { .. } => "Check the path and its permissions.".into(),
             Self::File { .. } | Self::Stdout(_) => "Check the path, its permissions and the room on its disk.".into(),
             Self::Runtime(_) => "Free memory or file descriptors.".into(),
+        }
+    }
+
+    /// What people must approve first.
+    fn approval(&self) -> Option<&str> {
+        match self {
+            Self::Client(ClientError::Refused(refused)) => {
+                Some(refused.approval.as_str()).filter(|approval| !approval.is_empty())
+            }
+            _ => None,
         }
     }
 
@@ -179,6 +204,7 @@ mod tests {
             detail: detail.into(),
             advice: advice.into(),
             request_id: request_id.into(),
+            approval: String::new(),
             retry_after: None,
             code: None,
         })))

@@ -3,12 +3,25 @@
 use serde_json::{Value, json};
 
 use crate::client::messages::{
-    Freeze, GrantSummary, GuardStatus, Key, KeySignature, KeystoreStatus, Latch, PublicKey, Refusal, RootRole,
-    RootState, RootSummary, TufKeyForm,
+    Configuration, Freeze, GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, Pending,
+    PublicKey, Refusal, RootRole, RootState, RootSummary, Thresholds, TufKeyForm,
 };
 
 pub(super) fn key(key: &Key) -> Value {
-    let Key { public_key, repository, roles, keystore, state, kind, created } = key;
+    let Key {
+        public_key,
+        repository,
+        roles,
+        keystore,
+        state,
+        kind,
+        created,
+        activated,
+        retired,
+        destroy_due,
+        destroyed,
+    } = key;
+    let happened = |at: &str| (!at.is_empty()).then(|| at.to_owned());
     json!({
         "public_key": public_key.as_ref().map(self::public_key),
         "repository": repository,
@@ -17,6 +30,10 @@ pub(super) fn key(key: &Key) -> Value {
         "state": state,
         "kind": kind,
         "created": created,
+        "activated": happened(activated),
+        "retired": happened(retired),
+        "destroy_due": happened(destroy_due),
+        "destroyed": happened(destroyed),
     })
 }
 
@@ -37,9 +54,54 @@ pub(super) fn public_key(public_key: &PublicKey) -> Value {
     })
 }
 
+pub(super) fn configuration(configuration: &Configuration) -> Value {
+    let Configuration { sha256, since, refused, problems } = configuration;
+    json!({ "sha256": sha256, "since": since, "refused": refused, "problems": problems })
+}
+
 pub(super) fn refusal(refusal: &Refusal) -> Value {
-    let Refusal { reason, outcome, detail, advice } = refusal;
-    json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice })
+    let Refusal { reason, outcome, detail, advice, approval } = refusal;
+    let approval = (!approval.is_empty()).then_some(approval);
+    json!({ "reason": reason, "outcome": outcome, "detail": detail, "advice": advice, "approval": approval })
+}
+
+pub(super) fn pending(pending: &Pending) -> Value {
+    let Pending {
+        id,
+        verb,
+        state,
+        cause,
+        repository,
+        role,
+        digest,
+        length,
+        version,
+        payload_expires,
+        keys,
+        requesters,
+        needed,
+        approvers,
+        asked,
+        expires,
+    } = pending;
+    json!({
+        "id": id,
+        "verb": verb,
+        "state": state,
+        "cause": cause,
+        "repository": repository,
+        "role": role,
+        "digest": digest,
+        "length": length,
+        "version": version,
+        "payload_expires": payload_expires,
+        "keys": keys,
+        "requesters": requesters,
+        "needed": needed,
+        "approvers": approvers,
+        "asked": asked,
+        "expires": expires,
+    })
 }
 
 pub(super) fn key_signature(signature: &KeySignature) -> Value {
@@ -100,6 +162,35 @@ pub(super) fn keystore(status: &KeystoreStatus) -> Value {
         "algorithms": algorithms,
         "keys": keys,
         "orphans": orphans,
+    })
+}
+
+pub(super) fn key_use(key: &KeyUse) -> Value {
+    let KeyUse {
+        key,
+        repository,
+        role,
+        age_seconds,
+        cryptoperiod,
+        age_level,
+        signatures,
+        max_signatures,
+        signatures_level,
+    } = key;
+    let bounds = |bounds: &Option<Thresholds>| {
+        let Thresholds { warn, stage, refuse } = bounds.unwrap_or_default();
+        json!({ "warn": warn, "stage": stage, "refuse": refuse })
+    };
+    json!({
+        "key": key,
+        "repository": repository,
+        "role": role,
+        "age_seconds": age_seconds,
+        "cryptoperiod": bounds(cryptoperiod),
+        "age_level": age_level,
+        "signatures": signatures,
+        "max_signatures": bounds(max_signatures),
+        "signatures_level": signatures_level,
     })
 }
 

@@ -1,10 +1,11 @@
-//! `sealward key`: make, list, show, rotate, export.
+//! `sealward key`: make, list, show, rotate, export. How a key ends stands beside.
 
 use base64ct::{Base64, Encoding as _};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::error::CliError;
+use super::key_end::{Destroy, Retire};
 use super::output::Output;
 use super::session::Session;
 use super::{DONE, json};
@@ -29,6 +30,10 @@ pub(super) enum Key {
     Show(Show),
     /// Make a pending successor of a role's key, and show what the next root must change
     Rotate(Rotate),
+    /// Let a key that no root lists sign no more, for ever
+    Retire(Retire),
+    /// Have the private half of a retired or pending key destroyed, after a delay
+    Destroy(Destroy),
     /// Print the public half of a key
     Export(Export),
 }
@@ -127,6 +132,8 @@ impl Key {
             Self::List(verb) => verb.run(session, output).await,
             Self::Show(verb) => verb.run(session, output).await,
             Self::Rotate(verb) => verb.run(session, output).await,
+            Self::Retire(verb) => verb.run(session, output).await,
+            Self::Destroy(verb) => verb.run(session, output).await,
             Self::Export(verb) => verb.run(session, output).await,
         }
     }
@@ -230,7 +237,25 @@ fn print_key(key: &messages::Key, output: &mut Output) -> Result<u8, CliError> {
         output.json(&json!({ "v": 1, "key": json::key(key) }))?;
         return Ok(DONE);
     }
-    let messages::Key { public_key, repository, roles, keystore, state, kind, created } = key;
+    print_key_fields(key, output)?;
+    Ok(DONE)
+}
+
+/// A key record, a line per member.
+pub(super) fn print_key_fields(key: &messages::Key, output: &mut Output) -> Result<(), CliError> {
+    let messages::Key {
+        public_key,
+        repository,
+        roles,
+        keystore,
+        state,
+        kind,
+        created,
+        activated,
+        retired,
+        destroy_due,
+        destroyed,
+    } = key;
     let public_key = public_key.as_ref().ok_or(ClientError::Incomplete("public key"))?;
     for (name, value) in [
         ("key", public_key.key.as_str()),
@@ -245,7 +270,12 @@ fn print_key(key: &messages::Key, output: &mut Output) -> Result<u8, CliError> {
     ] {
         output.line(&format!("{name:<11} {value}"))?;
     }
-    Ok(DONE)
+    let happened =
+        [("activated", activated), ("retired", retired), ("destroy due", destroy_due), ("destroyed", destroyed)];
+    for (name, at) in happened.into_iter().filter(|(_, at)| !at.is_empty()) {
+        output.line(&format!("{name:<11} {at}"))?;
+    }
+    Ok(())
 }
 
 /// Keys as rows, for every command that shows several.

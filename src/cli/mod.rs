@@ -5,18 +5,23 @@
 //! the network is escaped before it reaches a terminal.
 
 mod adapters;
+mod approve;
 mod arguments;
 mod audit;
+mod config;
 mod error;
 mod freeze;
 mod guard;
 mod input;
 mod json;
 mod key;
+mod key_end;
 mod latch;
 mod man;
 mod output;
+mod reload;
 mod root;
+mod rotation;
 mod session;
 mod sign;
 mod sign_batch;
@@ -64,13 +69,17 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Verify(command) => command.run(output),
             Noun::Key(verb) => verb.run(&session, output).await,
             Noun::Root(verb) => verb.run(&session, output).await,
+            Noun::Rotation(verb) => verb.run(&session, output).await,
             Noun::Guard(verb) => verb.run(&session, output).await,
+            Noun::Config(verb) => verb.run(output),
+            Noun::Approve(verb) => verb.run(&session, output).await,
             Noun::Audit(verb) => verb.run(&session, output).await,
             Noun::Freeze(command) => command.run(&session, output).await,
             Noun::Thaw(command) => command.run(&session, output).await,
             Noun::Latch(verb) => verb.run(&session, output).await,
             Noun::Whoami => whoami::run(&session, output).await,
             Noun::Status => status::run(&session, output).await,
+            Noun::Reload => reload::run(&session, output).await,
             Noun::Man(pages) => pages.run(output),
         }
     })

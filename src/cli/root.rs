@@ -1,4 +1,4 @@
-//! `sealward root`: stage, publish, show.
+//! `sealward root`: stage, publish, withdraw, show.
 
 use std::path::PathBuf;
 
@@ -29,6 +29,12 @@ Examples:
     /// Record that a root is out: it becomes the trusted one
     #[command(after_help = "Examples:\n  sealward root publish --repository acme/app 2.root.json")]
     Publish(Handover),
+    /// Take the staged root back: what it did to keys is undone
+    #[command(after_help = "\
+Examples:
+  sealward root withdraw --repository acme/app
+  sealward root withdraw --repository acme/app --digest \"$(sha256sum < 2.root.json | cut -c1-64)\"")]
+    Withdraw(Withdraw),
     /// Show the trusted and the staged root, or print the file of one
     #[command(after_help = "\
 Examples:
@@ -50,6 +56,16 @@ pub(super) struct Handover {
     retire: Vec<KeyId>,
     /// The signed root; - is standard input
     file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Withdraw {
+    /// The repository
+    #[arg(long, value_name = "REPOSITORY")]
+    repository: RepositoryName,
+    /// Only if this is the SHA-256 of the staged root's file
+    #[arg(long, value_name = "SHA256")]
+    digest: Option<Sha256Digest>,
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +110,13 @@ impl Root {
                 let messages::PublishRootResponse { state, changed } =
                     session.client().await?.publish_root(request).await?;
                 print_change(state, changed, "this root was trusted already", output)
+            }
+            Self::Withdraw(Withdraw { repository, digest }) => {
+                let digest = digest.map(String::from).unwrap_or_default();
+                let request = messages::WithdrawRootRequest { repository: repository.into(), digest };
+                let messages::WithdrawRootResponse { state, changed } =
+                    session.client().await?.withdraw_root(request).await?;
+                print_change(state, changed, "no root is staged", output)
             }
             Self::Show(verb) => verb.run(session, output).await,
         }

@@ -109,6 +109,10 @@ impl Sign {
                 output.note(&format!("these signatures alone do not meet the threshold of the {root} root"));
             }
         }
+        for delegation in response.delegations.iter().filter(|delegation| !delegation.met) {
+            let messages::DelegationThreshold { delegator, threshold, .. } = delegation;
+            output.note(&format!("these signatures alone do not meet the threshold {threshold} that {delegator} sets"));
+        }
         Ok(DONE)
     }
 }
@@ -153,6 +157,7 @@ pub(super) fn signed_json(response: &messages::SignResponse, payload: &Payload) 
         refusals,
         trusted_threshold_met,
         staged_threshold_met,
+        delegations,
         version,
         digest,
         request_id,
@@ -168,10 +173,16 @@ pub(super) fn signed_json(response: &messages::SignResponse, payload: &Payload) 
         "refusals": refusals,
         "trusted_threshold_met": trusted_threshold_met,
         "staged_threshold_met": staged_threshold_met,
+        "delegations": delegations.iter().map(delegation_json).collect::<Vec<_>>(),
         "version": version,
         "digest": digest,
         "request_id": request_id,
     }))
+}
+
+fn delegation_json(delegation: &messages::DelegationThreshold) -> serde_json::Value {
+    let messages::DelegationThreshold { delegator, threshold, met } = delegation;
+    json!({ "delegator": delegator, "threshold": threshold, "met": met })
 }
 
 fn explain_json(answer: &messages::ExplainResponse, output: &mut Output) -> Result<(), CliError> {
@@ -195,7 +206,7 @@ fn explain_text(answer: &messages::ExplainResponse, output: &mut Output) -> Resu
     match (&answer.refusal, answer.allowed) {
         (_, true) => output.line("would be signed")?,
         (None, false) => output.line("would be refused")?,
-        (Some(messages::Refusal { reason, outcome, detail, advice }), false) => {
+        (Some(messages::Refusal { reason, outcome, detail, advice, approval: _ }), false) => {
             output.line(&format!("would be {outcome}: {reason}: {detail}"))?;
             output.line(&format!("  do:      {advice}"))?;
         }

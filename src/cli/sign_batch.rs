@@ -125,7 +125,11 @@ fn signed(target: &Path, response: &messages::SignResponse, payload: &Payload) -
 }
 
 fn refused(refusal: &messages::Refusal) -> (Row, Value) {
-    let messages::Refusal { reason, outcome, detail, advice } = refusal;
+    let messages::Refusal { reason, outcome, detail, advice, approval } = refusal;
+    if !approval.is_empty() {
+        let row = format!("pending: {reason}: {detail} (sealward approve show {approval})");
+        return ((String::new(), row), json!({ "refusal": json::refusal(refusal) }));
+    }
     ((String::new(), format!("{outcome}: {reason}: {detail} ({advice})")), json!({ "refusal": json::refusal(refusal) }))
 }
 

@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::output::Output;
 use super::session::Session;
 use super::{DONE, json};
-use crate::client::messages::{GuardStatus, StatusRequest, StatusResponse};
+use crate::client::messages::{GuardStatus, KeyUse, StatusRequest, StatusResponse};
 use crate::domain::outcome::Reason;
 
 pub(super) async fn run(session: &Session, output: &mut Output) -> Result<u8, CliError> {
@@ -25,11 +25,13 @@ fn print_json(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
         latches,
         keystores,
         guards,
+        key_uses,
         tree_size,
         verifier_key,
         warnings,
         started,
         freezes,
+        configuration,
     } = status;
     output.json(&json!({
         "v": 1,
@@ -41,10 +43,12 @@ fn print_json(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
         "freezes": freezes.iter().map(json::freeze).collect::<Vec<_>>(),
         "keystores": keystores.iter().map(json::keystore).collect::<Vec<_>>(),
         "guards": guards.iter().map(json::guard).collect::<Vec<_>>(),
+        "key_uses": key_uses.iter().map(json::key_use).collect::<Vec<_>>(),
         "tree_size": tree_size,
         "verifier_key": verifier_key,
         "warnings": warnings,
         "started": started,
+        "configuration": configuration.as_ref().map(json::configuration),
     }))
 }
 
@@ -54,6 +58,13 @@ fn print_text(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
     output.line(&format!("started {}", status.started))?;
     output.line(&format!("ledger  {}, {} leaves", status.ledger_id, status.tree_size))?;
     output.line(&format!("log     {}", status.verifier_key))?;
+    if let Some(configuration) = &status.configuration {
+        output.line(&format!("config  {} since {}", configuration.sha256, configuration.since))?;
+        if !configuration.refused.is_empty() {
+            output.line(&format!("REFUSED at {}: the newer configuration", configuration.refused))?;
+            configuration.problems.iter().try_for_each(|problem| output.line(&format!("  {problem}")))?;
+        }
+    }
     for latch in &status.latches {
         output.line(&format!("LATCHED {} ({}): {}", latch.name, latch.scope, latch.cause))?;
         output.line(&format!("  resolve: {}", latch.resolve))?;
@@ -83,6 +94,7 @@ fn print_text(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
         .collect();
     output.table(["KEYSTORE", "KIND", "STATE", "SINCE", "KEYS", "ORPHANS", "ALGORITHMS"], &keystores)?;
     print_guards(&status.guards, output)?;
+    print_key_uses(&status.key_uses, output)?;
     status.warnings.iter().try_for_each(|warning| output.line(&format!("warning: {warning}")))
 }
 
@@ -103,6 +115,24 @@ pub(super) fn print_guards(guards: &[GuardStatus], output: &mut Output) -> Resul
         })
         .collect();
     output.table(["REPOSITORY", "ROLE", "EPOCH", "VERSION", "EXPIRES", "LEFT", "PER HOUR"], &rows)
+}
+
+fn print_key_uses(uses: &[KeyUse], output: &mut Output) -> Result<(), CliError> {
+    let rows: Vec<_> = uses
+        .iter()
+        .map(|key| {
+            let age = in_words(i64::try_from(key.age_seconds).unwrap_or(i64::MAX));
+            let level = |level: &str| if level == "fine" { String::new() } else { format!(" ({level})") };
+            [
+                key.key.clone(),
+                key.repository.clone(),
+                key.role.clone(),
+                age + &level(&key.age_level),
+                format!("{}{}", key.signatures, level(&key.signatures_level)),
+            ]
+        })
+        .collect();
+    output.table(["KEY", "REPOSITORY", "ROLE", "ACTIVE FOR", "SIGNATURES"], &rows)
 }
 
 fn in_words(seconds: i64) -> String {

@@ -42,7 +42,11 @@ impl Client {
         Self { timeout, ..self.clone() }
     }
 
-    fn channel(&self) -> Result<Channel, ClientError> {
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn channel(&self) -> Result<Channel, ClientError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         // There is at least one channel: `connect` makes the first.
         let index = turn.checked_rem(self.channels.len()).unwrap_or(0);
@@ -114,6 +118,8 @@ calls! {
     signing_service_client::SigningServiceClient explain(ExplainRequest) -> ExplainResponse, Harmless;
     /// The public half of a key in every form.
     signing_service_client::SigningServiceClient get_public_key(GetPublicKeyRequest) -> GetPublicKeyResponse, Harmless;
+    /// What a role released last, as a file.
+    signing_service_client::SigningServiceClient get_released(GetReleasedRequest) -> GetReleasedResponse, Harmless;
     /// Makes a key. Never repeated by itself: a second call makes a second key.
     key_service_client::KeyServiceClient generate_key(GenerateKeyRequest) -> GenerateKeyResponse, Never;
     /// Makes a role's pending successor. Never repeated by itself.
@@ -122,14 +128,34 @@ calls! {
     key_service_client::KeyServiceClient list_keys(ListKeysRequest) -> ListKeysResponse, Harmless;
     /// One key record.
     key_service_client::KeyServiceClient get_key(GetKeyRequest) -> GetKeyResponse, Harmless;
+    /// Retires a key; retiring it again changes nothing.
+    key_service_client::KeyServiceClient retire(RetireRequest) -> RetireResponse, Harmless;
+    /// Asks for a key's destruction; asking again changes nothing.
+    key_service_client::KeyServiceClient destroy(DestroyRequest) -> DestroyResponse, Harmless;
+    /// Takes a destruction back. Never repeated by itself: the second answer would be a denial.
+    key_service_client::KeyServiceClient cancel_destroy(CancelDestroyRequest) -> CancelDestroyResponse, Never;
     /// Stages a root; staging it again changes nothing.
     root_service_client::RootServiceClient stage_root(StageRootRequest) -> StageRootResponse, Harmless;
     /// Promotes a root; promoting it again changes nothing.
     root_service_client::RootServiceClient publish_root(PublishRootRequest) -> PublishRootResponse, Harmless;
+    /// Takes the staged root back; with none staged it changes nothing.
+    root_service_client::RootServiceClient withdraw_root(WithdrawRootRequest) -> WithdrawRootResponse, Harmless;
+    /// Where a rotation stands.
+    root_service_client::RootServiceClient get_rotation(GetRotationRequest) -> GetRotationResponse, Harmless;
     /// The trusted and the staged root.
     root_service_client::RootServiceClient get_root(GetRootRequest) -> GetRootResponse, Harmless;
     /// Begins a guard. Never repeated by itself: the second answer would be a denial.
     root_service_client::RootServiceClient seed_guard(SeedGuardRequest) -> SeedGuardResponse, Never;
+    /// Begins a new epoch. Never repeated by itself: the second answer would be a denial.
+    root_service_client::RootServiceClient recover_guard(RecoverGuardRequest) -> RecoverGuardResponse, Never;
+    /// What the caller may approve.
+    approval_service_client::ApprovalServiceClient list_pending(ListPendingRequest) -> ListPendingResponse, Harmless;
+    /// One piece of it, with the bytes to judge.
+    approval_service_client::ApprovalServiceClient get_pending(GetPendingRequest) -> GetPendingResponse, Harmless;
+    /// Approves; approving again changes nothing.
+    approval_service_client::ApprovalServiceClient approve(ApproveRequest) -> ApproveResponse, Harmless;
+    /// Rejects; rejecting again changes nothing.
+    approval_service_client::ApprovalServiceClient reject(RejectRequest) -> RejectResponse, Harmless;
     /// A signed checkpoint over the committed tree.
     audit_service_client::AuditServiceClient get_checkpoint(GetCheckpointRequest) -> GetCheckpointResponse, Harmless;
     /// Leaves in order.
@@ -148,6 +174,8 @@ calls! {
     admin_service_client::AdminServiceClient thaw(ThawRequest) -> ThawResponse, Never;
     /// Resolves a latch. Never repeated by itself: it may have begun anew.
     admin_service_client::AdminServiceClient resolve_latch(ResolveLatchRequest) -> ResolveLatchResponse, Never;
+    /// Reads the configuration anew. A repetition reads it once more.
+    admin_service_client::AdminServiceClient reload(ReloadRequest) -> ReloadResponse, Harmless;
 }
 
 #[cfg(test)]
@@ -178,9 +206,9 @@ mod tests {
     #[tokio::test]
     async fn the_longest_refusal_still_arrives_whole() {
         let detail = "\u{1b}é".repeat(10_000);
-        let fake = Fake::answering(move |_| Err(to_status(Reason::AttendedNotBuilt, &detail, "req-1"))).await;
+        let fake = Fake::answering(move |_| Err(to_status(Reason::ExpiryTooFar, &detail, "req-1"))).await;
         let error = fake.client(TIMEOUT).await.status(messages::StatusRequest {}).await.unwrap_err();
-        assert_eq!(error.reason(), "attended-not-built");
+        assert_eq!(error.reason(), "expiry-too-far");
     }
 
     #[tokio::test]

@@ -302,6 +302,7 @@ mod tests {
             detail: String::new(),
             advice: String::new(),
             request_id: String::new(),
+            approval: String::new(),
             retry_after: None,
             code,
         };

@@ -149,4 +149,19 @@ impl KeyService for Service {
     async fn get_key(&self, request: Request<GetKeyRequest>) -> Result<Response<GetKeyResponse>, Status> {
         self.next(&request).await.map(|_| GetKeyResponse::default().into())
     }
+
+    async fn retire(&self, request: Request<RetireRequest>) -> Result<Response<RetireResponse>, Status> {
+        self.next(&request).await.map(|_| RetireResponse::default().into())
+    }
+
+    async fn destroy(&self, request: Request<DestroyRequest>) -> Result<Response<DestroyResponse>, Status> {
+        self.next(&request).await.map(|_| DestroyResponse::default().into())
+    }
+
+    async fn cancel_destroy(
+        &self,
+        request: Request<CancelDestroyRequest>,
+    ) -> Result<Response<CancelDestroyResponse>, Status> {
+        self.next(&request).await.map(|_| CancelDestroyResponse::default().into())
+    }
 }

@@ -17,6 +17,7 @@ pub mod exit;
 mod printable;
 mod retry;
 mod server;
+mod sign_stream;
 mod tls;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use calls::{BATCH_LIMIT, Client, DEFAULT_TIMEOUT};
 pub use error::ClientError;
 pub use printable::printable;
 pub use server::{DEFAULT_SERVER, InvalidServer, SERVER_VARIABLE, Server};
+pub use sign_stream::SignStream;
 pub use tls::TlsFiles;
 
 pub use crate::wire::MESSAGE_LIMIT_BYTES;

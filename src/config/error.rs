@@ -60,8 +60,6 @@ codes! {
     SecretInFile "secret-in-file";
     /// A key or keystore for root, or for a role that is declared offline.
     OfflineRole "offline-role";
-    /// A setting that a later version will have.
-    NotYetBuilt "not-yet-built";
     /// Metrics on an address that other machines reach.
     NotLoopback "not-loopback";
     /// A version of the file's form that this program does not read.

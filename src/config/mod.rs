@@ -10,6 +10,7 @@ mod file;
 mod overlap;
 mod read;
 mod report;
+mod rights;
 mod schema;
 pub mod settings;
 mod table;
@@ -20,13 +21,17 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use error::{Code, ConfigError, ConfigErrors, Position};
+pub use rights::{CallerRights, Right, UnknownCaller, Who};
 pub use schema::{TABLES, TableKeys};
 
 use crate::domain::grant::Grants;
+use crate::domain::name::Sha256Digest;
+use crate::domain::person::Persons;
 use crate::domain::policy::Policies;
 use crate::keystore::settings::KeystoreSettings;
+use crate::oidc::settings::ProviderSettings;
 
-use report::Report;
+use report::{Lines, Report};
 use settings::{
     ClockSettings, LedgerSettings, LimitSettings, ListenerSettings, LogKeySettings, LogSettings, MachineSettings,
     ObserveSettings,
@@ -50,6 +55,8 @@ pub struct Configuration {
     pub keystores: Vec<KeystoreSettings>,
     /// What each repository may sign.
     pub policies: Policies,
+    /// Whose tokens count.
+    pub oidc: Vec<ProviderSettings>,
     /// Who may ask.
     pub grants: Grants,
     /// What requests may take.
@@ -60,8 +67,19 @@ pub struct Configuration {
     pub clock: ClockSettings,
     /// How a copy of the ledger is noticed.
     pub machine: MachineSettings,
+    /// SHA-256 of the text.
+    pub digest: Sha256Digest,
+    /// Where the rules stand in the file.
+    pub places: Places,
     /// What is legal and probably not meant, `FILE:LINE:COLUMN: [name] detail`.
     pub warnings: Vec<String>,
+}
+
+/// Where the rules stand in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Of each grant, in the order of [`Grants::iter`].
+    pub grants: Vec<Position>,
 }
 
 /// Reads a file. Refused besides what [`parse`] refuses: a file that is missing, unreadable, no regular file, larger
@@ -90,15 +108,19 @@ fn assemble(text: &str, file: &str, base: &Path) -> Result<Configuration, Config
     for mistake in mistakes {
         report.error(Code::Syntax, mistake.span().map_or(text.len(), |span| span.start), mistake.message());
     }
-    let configuration = sections(document.get_ref(), base, &mut report);
+    let lines = Lines::of(text);
+    let configuration = sections(document.get_ref(), &lines, base, &mut report);
     match configuration.filter(|_| report.is_clean()) {
-        Some(configuration) => Ok(Configuration { warnings: report.into_warnings(text, file), ..configuration }),
-        None => Err(report.into_errors(text, file)),
+        Some(configuration) => {
+            let digest = Sha256Digest::of(text.as_bytes());
+            Ok(Configuration { digest, warnings: report.into_warnings(&lines, file), ..configuration })
+        }
+        None => Err(report.into_errors(&lines, file)),
     }
 }
 
 /// Every table is read before the first `?`, so that one run tells every mistake.
-fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<Configuration> {
+fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut Report) -> Option<Configuration> {
     let root = Section::root(document, report);
     let version = read::daemon::version(&root, report);
     let ledger = read::daemon::ledger(&root, base, report);
@@ -108,15 +130,32 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
     let machine = read::daemon::machine(&root, base, report);
     let observe = read::daemon::observe(&root, base, report);
     let listeners = read::listener::listeners(&root, base, report);
+    let oidc = read::oidc::providers(&root, base, report);
+    read::listener::refuse_tokens_of_nobody(&root, oidc.len(), report);
     let keystores = read::keystore::keystores(&root, base, report);
     let repositories = read::repository::repositories(&root, &read::keystore::names(&root), report);
-    let persons = read::person::persons(&root, report);
-    let grants = read::grant::grants(&root, &persons, report);
+    let tokens = read::oidc::names(&root);
+    let placed_persons = read::person::persons(&root, &tokens, report);
+    let persons = Persons::new(placed_persons.iter().map(|(_, person)| person.clone()).collect());
+    let grants = read::grant::grants(&root, &persons, &tokens, report);
     if report.is_clean() {
-        warnings::collect(&repositories, &grants, &keystores, &listeners, report);
+        let roles = read::repository::role_places(&root);
+        let file = warnings::File {
+            repositories: &repositories,
+            roles: &roles,
+            grants: &grants,
+            people: &placed_persons,
+            persons: &persons,
+            keystores: &keystores,
+            listeners: &listeners,
+            providers: &oidc,
+            lines,
+        };
+        warnings::collect(&file, report);
     }
     let policies = Policies::new(repositories.into_iter().map(|(_, policy)| policy).collect());
     let limits = read::daemon::limits(&root, &policies, report);
+    let places = Places { grants: grants.iter().map(|(at, _)| lines.position(*at)).collect() };
     Some(Configuration {
         version: version?,
         ledger: ledger?,
@@ -125,11 +164,14 @@ fn sections(document: &DeTable<'_>, base: &Path, report: &mut Report) -> Option<
         observe,
         keystores,
         policies,
+        oidc: oidc.into_iter().map(|(_, provider)| provider).collect(),
         grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,
         clock,
         machine,
+        digest: Sha256Digest::of(&[]),
+        places,
         warnings: Vec::new(),
     })
 }

@@ -26,18 +26,16 @@ impl Report {
     }
 
     /// The warnings, `FILE:LINE:COLUMN: [name] detail`, in the order of the file.
-    pub(super) fn into_warnings(mut self, text: &str, file: &str) -> Vec<String> {
+    pub(super) fn into_warnings(mut self, lines: &Lines<'_>, file: &str) -> Vec<String> {
         self.warnings.sort_by_key(|(_, at, _)| *at);
-        let lines = Lines::of(text);
         let line = |(name, at, detail)| format!("{}: [{name}] {detail}", place(file, Some(lines.position(at))));
         self.warnings.into_iter().map(line).collect()
     }
 
     /// The mistakes in the order of the file. After a syntax error the table is only what the parser could save, so
     /// what else is wrong on the same line, or is missing, is left out: correcting the syntax may give it.
-    pub(super) fn into_errors(mut self, text: &str, file: &str) -> ConfigErrors {
+    pub(super) fn into_errors(mut self, lines: &Lines<'_>, file: &str) -> ConfigErrors {
         self.errors.sort_by_key(|(_, at, _)| *at);
-        let lines = Lines::of(text);
         let broken: Vec<usize> = self
             .errors
             .iter()
@@ -58,18 +56,19 @@ impl Report {
 }
 
 /// Where the lines of a text begin.
-struct Lines<'t> {
+pub(super) struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
 }
 
 impl<'t> Lines<'t> {
-    fn of(text: &'t str) -> Self {
+    pub(super) fn of(text: &'t str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
-    fn position(&self, at: usize) -> Position {
+    /// The place of a byte offset.
+    pub(super) fn position(&self, at: usize) -> Position {
         let line = self.starts.partition_point(|start| *start <= at).max(1);
         let start = self.starts.get(line - 1).copied().unwrap_or_default();
         let before = self.text.get(start..at).unwrap_or_default();

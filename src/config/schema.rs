@@ -21,7 +21,7 @@ macro_rules! tables {
 tables! {
     ROOT "the top level" [
         "version", "ledger", "log_key", "log", "clock", "machine", "limits", "observe", "listener", "keystore",
-        "repository", "person", "grant",
+        "repository", "oidc", "person", "grant",
     ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
@@ -30,23 +30,37 @@ tables! {
     LOG "[log]" ["format", "level"];
     CLOCK "[clock]" ["skew", "jump"];
     MACHINE "[machine]" ["check", "id_file"];
-    LIMITS "[limits]" ["default_deadline", "max_connections", "requests_per_connection", "batch_items"];
+    LIMITS "[limits]" [
+        "default_deadline", "max_connections", "connections_per_caller", "requests_per_connection",
+        "requests_per_caller", "bytes_in_flight", "answer_patience", "batch_items",
+    ];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
-    LISTENER_TCP "[[listener]] of kind \"tcp-mtls\"" [
-        "name", "kind", "activation", "address", "certificate", "key", "client_ca",
+    LISTENER_MTLS "[[listener]] of kind \"tcp-mtls\"" [
+        "name", "kind", "activation", "address", "certificate", "key", "client_ca", "crls", "unknown_revocation",
+        "deny_list",
+    ];
+    LISTENER_TOKEN "[[listener]] of kind \"tcp-token\"" [
+        "name", "kind", "activation", "address", "certificate", "key",
     ];
     KEYSTORE_SOFTWARE "[[keystore]] of kind \"software\"" ["name", "kind", "queue_limit", "directory", "unseal"];
     KEYSTORE_PKCS11 "[[keystore]] of kind \"pkcs11\"" [
         "name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker",
         "sessions",
     ];
-    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "role"];
+    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role"];
     ROLE "[repository.role.NAME]" [
-        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "release_rate",
-        "keystore", "algorithm",
+        "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
+        "cryptoperiod", "max_signatures", "approvals", "approval_expiry", "max_pending", "keystore", "algorithm",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
+    CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];
+    MAX_SIGNATURES "max_signatures" ["warn", "stage", "refuse"];
+    OIDC "[[oidc]]" [
+        "name", "issuer", "audiences", "algorithms", "discovery", "jwks_url", "jwks_file", "ca", "clock_skew", "identity",
+    ];
+    OIDC_IDENTITY "[[oidc.identity]]" ["name", "claims"];
+    CLAIM_PATTERN "a claim's pattern" ["glob"];
     PERSON "[[person]]" ["name", "identities"];
     GRANT "[[grant]]" ["callers", "verbs", "repositories", "roles"];
 }

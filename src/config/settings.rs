@@ -64,8 +64,8 @@ pub struct ListenerSettings {
 pub enum ListenerKind {
     /// A unix socket: the kernel names the caller.
     Unix(UnixEndpoint),
-    /// TCP with TLS 1.3 and a client certificate.
-    TcpMtls(TcpMtlsSettings),
+    /// TCP with TLS 1.3.
+    Tcp(TcpSettings),
 }
 
 /// Where a unix socket comes from.
@@ -93,17 +93,53 @@ pub enum SocketGroup {
     Name(String),
 }
 
-/// What a TCP listener with client certificates needs.
+/// What a TCP listener needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpMtlsSettings {
+pub struct TcpSettings {
     /// Where the socket comes from.
     pub endpoint: TcpEndpoint,
-    /// The server's certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// The server's private key, PEM.
-    pub key: SecretSource,
+    /// Who the daemon is.
+    pub server: ServerIdentity,
+    /// How callers prove who they are.
+    pub callers: TcpCallers,
+}
+
+/// How callers of a TCP listener prove who they are. One kind per listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TcpCallers {
+    /// `tcp-mtls`: by a client certificate.
+    Certificates(MtlsSettings),
+    /// `tcp-token`: by an OIDC token with each request.
+    Tokens,
+}
+
+/// Whose certificates count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MtlsSettings {
     /// The certificates that sign callers' certificates, PEM.
     pub client_ca: PathBuf,
+    /// Certificate revocation lists, PEM or DER. Without any, revocation is not looked at.
+    pub crls: Vec<PathBuf>,
+    /// Whether a certificate that no list is about gets in all the same. Only with `crls`.
+    pub allow_unknown_revocation: bool,
+    /// Keys and certificates that are turned away, whoever signed them.
+    pub deny_list: Option<PathBuf>,
+}
+
+/// How a TCP listener proves to callers whom they reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// The private key, PEM.
+    pub key: SecretSource,
+}
+
+impl ListenerKind {
+    /// Whether its callers prove who they are by tokens.
+    pub fn takes_tokens(&self) -> bool {
+        matches!(self, Self::Tcp(TcpSettings { callers: TcpCallers::Tokens, .. }))
+    }
 }
 
 /// Where a TCP socket comes from.
@@ -132,10 +168,18 @@ pub struct LimitSettings {
     pub max_message_bytes: usize,
     /// For requests that bring no deadline.
     pub default_deadline: Duration,
-    /// Open connections, over all listeners.
+    /// Open connections of one listener.
     pub max_connections: usize,
+    /// Of these, by one caller; by one address while nobody is known.
+    pub connections_per_caller: usize,
     /// Requests in flight on one connection.
     pub requests_per_connection: usize,
+    /// Requests in flight for one caller.
+    pub requests_per_caller: usize,
+    /// Bytes of all messages in flight.
+    pub bytes_in_flight: usize,
+    /// How long an answer may wait for its reader.
+    pub answer_patience: Duration,
     /// Items of one SignBatch.
     pub batch_items: usize,
 }

@@ -70,7 +70,7 @@ impl<'t> Section<'t> {
         for (key, value) in self.table {
             let name: &str = key.get_ref();
             let known = self.keys.keys.contains(&name);
-            if schema::names_a_secret(name) && value.get_ref().as_table().is_none() {
+            if schema::names_a_secret(name) && !holds_tables(value.get_ref()) {
                 report.error(Code::SecretInFile, key.span().start, secret_advice(name));
             } else if !known {
                 report.error(Code::UnknownKey, key.span().start, self.unknown(name));
@@ -219,6 +219,16 @@ impl<'t> Node<'t> {
         self.parsed(Code::InvalidDuration, parse_seconds, report)
     }
 
+    /// A whole number of 64 bits.
+    pub(super) fn integer(&self, report: &mut Report) -> Option<i64> {
+        let (digits, radix) = self.digits(report)?;
+        let number = i64::from_str_radix(digits, radix).ok();
+        if number.is_none() {
+            self.report(Code::OutOfRange, "takes a whole number of 64 bits", report);
+        }
+        number
+    }
+
     /// A whole number within bounds.
     pub(super) fn number(&self, range: RangeInclusive<u64>, report: &mut Report) -> Option<u64> {
         let (digits, radix) = self.digits(report)?;
@@ -240,7 +250,18 @@ impl<'t> Node<'t> {
 
     /// The string after a key of this table, if both are there; nothing is reported.
     pub(super) fn peek(&self, key: &str) -> Option<&'t str> {
-        self.value.as_table()?.get(key)?.get_ref().as_str()
+        self.entry(key)?.value.as_str()
+    }
+
+    /// The value after a key of this table, if both are there; nothing is reported.
+    pub(super) fn entry(&self, key: &str) -> Option<Node<'t>> {
+        let value = self.value.as_table()?.get(key)?;
+        Some(Node { value: value.get_ref(), at: value.span().start, name: format!("`{}`", shown(key)) })
+    }
+
+    /// The node itself, as the one item where a list may stand or one value.
+    pub(super) fn same(&self) -> Self {
+        Self { value: self.value, at: self.at, name: self.name.clone() }
     }
 
     /// Whether this is a table.
@@ -251,6 +272,11 @@ impl<'t> Node<'t> {
     /// Whether this is an array.
     pub(super) fn is_array(&self) -> bool {
         self.value.is_array()
+    }
+
+    /// Whether this is `true` or `false`.
+    pub(super) fn is_flag(&self) -> bool {
+        self.value.is_bool()
     }
 
     /// Whether this is a whole number.
@@ -278,6 +304,14 @@ impl<'t> Node<'t> {
             _ => format!("a {kind}"),
         };
         self.report(Code::WrongType, format!("takes {wanted}, not {}", article(self.value.type_str())), report);
+    }
+}
+
+/// A secret is text; what names its place is a table, and a list of tables is something else of the same name.
+fn holds_tables(value: &DeValue<'_>) -> bool {
+    match value.as_array() {
+        Some(items) => !items.is_empty() && items.iter().all(|item| item.get_ref().is_table()),
+        None => value.is_table(),
     }
 }
 

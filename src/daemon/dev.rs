@@ -98,5 +98,5 @@ pub(super) fn run(directory: Option<PathBuf>) -> Result<(), DaemonError> {
     }
     say(&format!("throw-away daemon in {}", directory.display()));
     say(&format!("  export SEALWARD_SERVER=unix:{}/sealward.sock", directory.display()));
-    run::run(configuration, true)
+    run::run(configuration, &file, true)
 }

@@ -6,6 +6,7 @@ use crate::config::ConfigErrors;
 use crate::engine::StartError;
 use crate::keystore::KeystoreError;
 use crate::ledger::LedgerError;
+use crate::oidc::PrepareError;
 
 /// A daemon did not start. Each variant has an exit status of sysexits(3), so that systemd can tell them apart.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,9 @@ pub enum DaemonError {
         /// Why.
         what: String,
     },
+    /// What a provider of tokens names is not fit for use.
+    #[error("{0}")]
+    Tokens(#[from] PrepareError),
     /// The log key is not the one that the ledger was made with. Restore the right one.
     #[error("the log key in {} is not the key of this ledger: the ledger has {expected}, the file {found}. Restore the log key that `sealwardd init` made", .path.display())]
     LogKey {
@@ -79,7 +83,7 @@ impl DaemonError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::DevRefused(_) => 64,
-            Self::Config(_) | Self::Listener { .. } | Self::LogKey { .. } | Self::File { .. } => 78,
+            Self::Config(_) | Self::Listener { .. } | Self::Tokens(_) | Self::LogKey { .. } | Self::File { .. } => 78,
             Self::Ledger(error) | Self::Start(StartError::Ledger(error)) => error.exit_code(),
             Self::Start(StartError::OfflineKeyHere(_)) => 77,
             Self::Keystore { error, .. } => error.denial().reason.exit_code(),

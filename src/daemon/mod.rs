@@ -11,8 +11,10 @@ mod log_signer;
 mod machine;
 mod observe;
 mod open;
+mod reload;
 mod run;
 mod telemetry;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,9 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
         (Some(Command::Recover { config }), _) => init::recover(&load(&config)?),
         (Some(Command::Config(ConfigCommand::Check { config })), _) => {
             let configuration = load(&config)?;
+            for note in configuration.threshold_notes() {
+                say(&format!("note: {note}"));
+            }
             say(&format!(
                 "{}: the text is good, {} warnings; secrets and devices that it names were not opened",
                 config.display(),
@@ -59,7 +64,7 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
             Ok(())
         }
         (Some(Command::Man { directory }), _) => arguments::write_man_page(&directory),
-        (None, Some(config)) => run::run(load(&config)?, false),
+        (None, Some(config)) => run::run(load(&config)?, &config, false),
         (None, None) => Err(DaemonError::Usage("name a configuration with --config FILE, or try --dev".to_owned())),
     }
 }

@@ -16,7 +16,9 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::DaemonError;
+use super::tokens::Tokens;
 use crate::config::settings::ObserveSettings;
+use crate::door::limits::LimitsInForce;
 use crate::engine::Engine;
 use crate::keystore::Condition;
 
@@ -41,7 +43,7 @@ pub(super) async fn update_health(engine: &Engine, health: &Health) {
     for reading in ["sealward.v1.AuditService", "sealward.v1.AdminService"] {
         health.set_service_status(reading, ServingStatus::Serving).await;
     }
-    for (name, desk) in engine.desks() {
+    for (name, desk) in &*engine.desks() {
         let status = match desk.keystore().probe() {
             Condition::Ready if !latched => ServingStatus::Serving,
             _ => ServingStatus::NotServing,
@@ -70,8 +72,14 @@ pub(super) fn bind(settings: &ObserveSettings) -> Result<Socket, DaemonError> {
     }
 }
 
-pub(super) async fn serve(socket: Socket, engine: Arc<Engine>, stopped: watch::Receiver<bool>) {
-    let router = Router::new().route("/metrics", get(metrics)).with_state(engine);
+pub(super) async fn serve(
+    socket: Socket,
+    engine: Arc<Engine>,
+    tokens: Arc<Tokens>,
+    door: Arc<LimitsInForce>,
+    stopped: watch::Receiver<bool>,
+) {
+    let router = Router::new().route("/metrics", get(metrics)).with_state((engine, tokens, door));
     let end = super::listen::until(stopped);
     let served = match socket {
         Socket::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(end).await,
@@ -82,8 +90,8 @@ pub(super) async fn serve(socket: Socket, engine: Arc<Engine>, stopped: watch::R
     }
 }
 
-async fn metrics(State(engine): State<Arc<Engine>>) -> Response {
-    match page::render(engine) {
+async fn metrics(State((engine, tokens, door)): State<(Arc<Engine>, Arc<Tokens>, Arc<LimitsInForce>)>) -> Response {
+    match page::render(engine, tokens, door) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()

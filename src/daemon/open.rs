@@ -14,7 +14,7 @@ use crate::config::Configuration;
 use crate::engine::{Engine, Parts, Rules};
 use crate::keystore::desk::Desk;
 use crate::keystore::secret::Secrets;
-use crate::keystore::settings::KindSettings;
+use crate::keystore::settings::{KeystoreSettings, KindSettings};
 use crate::keystore::software::{NoteKey, Unseal};
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Ledger, LedgerError};
@@ -29,17 +29,27 @@ pub(super) fn engine(configuration: &Configuration, dev: bool) -> Result<Arc<Eng
     let note_signer = log_signer(configuration, ledger.as_ref(), &secrets)?;
     let mut desks = BTreeMap::new();
     for settings in &configuration.keystores {
-        let keystore = crate::keystore::open(settings, &secrets, dev)
-            .map_err(|error| DaemonError::Keystore { what: format!("keystore {}", settings.name), error })?;
-        let threads = match &settings.kind {
-            KindSettings::Software(_) => std::thread::available_parallelism().map_or(2, usize::from).min(8),
-            KindSettings::Pkcs11(token) => token.sessions,
-        };
-        desks.insert(settings.name.clone(), Arc::new(Desk::start(keystore, settings.queue_limit, threads)));
+        desks.insert(settings.name.clone(), desk(settings, &secrets, dev)?);
     }
-    let rules = Rules { policies: configuration.policies.clone(), grants: configuration.grants.clone() };
+    let rules = rules(configuration);
     let clock_bounds = configuration.clock.bounds();
     Ok(Engine::start(Parts { ledger, desks, rules, clock: Arc::new(SystemClock), clock_bounds, machine, note_signer })?)
+}
+
+/// One keystore behind its queue.
+pub(super) fn desk(settings: &KeystoreSettings, secrets: &Secrets, dev: bool) -> Result<Arc<Desk>, DaemonError> {
+    let keystore = crate::keystore::open(settings, secrets, dev)
+        .map_err(|error| DaemonError::Keystore { what: format!("keystore {}", settings.name), error })?;
+    let threads = match &settings.kind {
+        KindSettings::Software(_) => std::thread::available_parallelism().map_or(2, usize::from).min(8),
+        KindSettings::Pkcs11(token) => token.sessions,
+    };
+    Ok(Arc::new(Desk::start(keystore, settings.queue_limit, threads)))
+}
+
+/// What the law is asked with.
+pub(super) fn rules(configuration: &Configuration) -> Rules {
+    Rules { policies: configuration.policies.clone(), grants: configuration.grants.clone() }
 }
 
 fn log_signer(

@@ -1,16 +1,20 @@
 //! Serving, from the first socket to the last answer.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{DaemonError, listen, observe, open, telemetry};
+use super::reload::Reloader;
+use super::{DaemonError, listen, observe, open, telemetry, tokens};
 use crate::config::Configuration;
 use crate::door::grpc::InFlight;
-use crate::engine::Engine;
+use crate::door::limits::LimitsInForce;
+use crate::door::peer::Bearers;
+use crate::engine::{Engine, Reloaded};
 use crate::ledger::{Condition, LedgerError};
 
 /// How often what has no leaf of its own is written down together.
@@ -20,30 +24,51 @@ const HEALTH_EVERY: Duration = Duration::from_secs(2);
 /// How long requests in flight may take after the stop was asked for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) fn run(configuration: Configuration, dev: bool) -> Result<(), DaemonError> {
+pub(super) fn run(configuration: Configuration, file: &Path, dev: bool) -> Result<(), DaemonError> {
     telemetry::begin(configuration.log);
     refuse_mutations(dev)?;
-    tls_1_3_only();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(DaemonError::Runtime)?;
-    let served = runtime.block_on(serve(configuration, dev));
+    let served = runtime.block_on(serve(configuration, file, dev));
     // Threads that wait for a device are not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonError> {
+async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(), DaemonError> {
+    // From here on a SIGHUP that comes too early ends nothing.
+    let hangup = signal(SignalKind::hangup()).map_err(DaemonError::Runtime)?;
     // Sockets first: a second daemon stops before it touches a token.
-    let sockets = listen::bind(&configuration)?;
+    let tokens = tokens::open(&configuration)?;
+    let bearers: Arc<dyn Bearers> = Arc::clone(&tokens) as _;
+    let sockets = listen::bind(&configuration, &bearers)?;
     let metrics_socket = configuration.observe.as_ref().map(observe::bind).transpose()?;
     let engine = open::engine(&configuration, dev)?;
+    let issuers = Arc::clone(&tokens);
+    engine.warn_besides(Box::new(move || issuers.warnings()));
     let (stop, stopped) = watch::channel(false);
     let (health, health_service) = observe::health();
     let mut tasks = JoinSet::new();
-    let in_flight = listen::serve(sockets, &engine, &configuration, health_service, &stopped, &mut tasks)?;
+    let limits = Arc::new(LimitsInForce::new(listen::door_limits(&configuration.limits)));
+    let tls = listen::tls_of(&sockets);
+    let in_flight = listen::serve(sockets, &engine, &configuration, &limits, health_service, &stopped, &mut tasks)?;
+    let digest = configuration.digest;
+    let reloader = Reloader {
+        // A later working directory is no other file.
+        file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+        dev,
+        in_force: Mutex::new(configuration),
+        tls,
+        tokens: Arc::clone(&tokens),
+        limits: Arc::clone(&limits),
+        engine: Arc::downgrade(&engine),
+    };
+    engine.hand_in_reload(digest, Arc::new(reloader).prepare()).await;
+    tasks.spawn(reload_on(hangup, Arc::clone(&engine), stopped.clone()));
     if let Some(socket) = metrics_socket {
-        tasks.spawn(observe::serve(socket, Arc::clone(&engine), stopped.clone()));
+        tasks.spawn(observe::serve(socket, Arc::clone(&engine), tokens, Arc::clone(&limits), stopped.clone()));
     }
     let minutes = tokio::spawn(housekeeping(Arc::clone(&engine), health.clone(), stopped.clone()));
+    let destroying = tokio::spawn(destructions(Arc::clone(&engine), stopped.clone()));
     observe::update_health(&engine, &health).await;
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), dev, "serving");
@@ -52,6 +77,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
     notify(&[sd_notify::NotifyState::Stopping]);
     // Nobody listens any more when this fails.
     let _ = stop.send(true);
+    in_flight.stop();
     let all_closed = async { while tasks.join_next().await.is_some() {} };
     let answered = tokio::select! {
         () = all_closed => true,
@@ -61,6 +87,7 @@ async fn serve(configuration: Configuration, dev: bool) -> Result<(), DaemonErro
         tracing::warn!(requests = in_flight.count(), "requests were still in flight at the end");
     }
     drop(minutes.await);
+    drop(destroying.await);
     engine.write_aggregates().await;
     match engine.ledger().condition() {
         // The exit code tells, too: a service manager must not start this again by itself.
@@ -93,7 +120,12 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
     let mut look = tokio::time::interval(HEALTH_EVERY);
     loop {
         tokio::select! {
-            _ = minute.tick() => engine.write_aggregates().await,
+            _ = minute.tick() => {
+                if let Err(error) = engine.sweep_pending().await {
+                    tracing::warn!(%error, "what waited for people too long was not swept; it is tried again");
+                }
+                engine.write_aggregates().await;
+            }
             _ = look.tick() => {
                 tokio::select! {
                     () = engine.list_late_keystores() => {}
@@ -108,19 +140,48 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
     }
 }
 
+/// Destroys keys whose time has come. Apart from the housekeeping, because a token may be slow; and not cut short: what was
+/// begun is recorded before the end.
+async fn destructions(engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
+    let mut look = tokio::time::interval(HEALTH_EVERY);
+    loop {
+        tokio::select! {
+            _ = look.tick() => engine.carry_out_destructions().await,
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
 async fn wait_for_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be waited for");
         return;
     };
+    tokio::select! {
+        _ = terminate.recv() => (),
+        _ = interrupt.recv() => (),
+    }
+}
+
+/// Reloads at each SIGHUP. Several that come while one is under way are one.
+async fn reload_on(mut hangup: Signal, engine: Arc<Engine>, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => tracing::warn!("SIGHUP: this version does not reload; restart to change the configuration"),
+            asked = hangup.recv() => if asked.is_none() { return },
+            _ = stopped.changed() => return,
         }
+        let status = match engine.reload_by_signal("SIGHUP".to_owned()).await {
+            Ok(Reloaded { problems, digest, .. }) if problems.is_empty() => format!("configuration {digest}"),
+            Ok(Reloaded { problems, .. }) => {
+                format!("a new configuration is refused: {}", problems.first().map_or("", |first| first.as_str()))
+            }
+            Err(denial) => {
+                tracing::error!(%denial, "the reload failed");
+                format!("a reload failed: {denial}")
+            }
+        };
+        notify(&[sd_notify::NotifyState::Status(&status)]);
     }
 }
 
@@ -128,15 +189,6 @@ async fn wait_for_stop() {
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");
-    }
-}
-
-/// tonic's TLS would speak 1.2 as well. It takes this process's provider, and ours has suites of 1.3 only.
-fn tls_1_3_only() {
-    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
-    if provider.install_default().is_err() {
-        tracing::error!("a TLS provider was installed before ours");
     }
 }
 

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::approval::PendingId;
 use super::caller::Caller;
 use super::name::{MetadataType, RepositoryName, Role, Sha256Digest, Version};
 use super::outcome::{Denial, Outcome};
+use super::person::PersonName;
 use super::public_key::KeyId;
 use super::time::Instant;
 
@@ -17,7 +19,7 @@ pub struct Event {
     pub caller: String,
     /// What was asked: `sign`, `generate-key`, `stage-root`, ...
     pub verb: String,
-    /// `advance`, `cosign`, `administration`, `denial`, `failure` or `aggregate`.
+    /// `advance`, `cosign`, `supersede`, `pending`, `approval`, `administration`, `denial`, `failure` or `aggregate`.
     pub event: EventKind,
     /// How it ended.
     pub outcome: Outcome,
@@ -56,6 +58,12 @@ pub struct Event {
     /// What a freeze, a thaw or a latch is about, in the words of its scope, with the reason code of a freeze.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// What waits for people, was approved or rejected by one, or was released with their approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<PendingId>,
+    /// The person who approved or rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<PersonName>,
     /// How many requests an aggregate leaf stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -69,6 +77,12 @@ pub enum EventKind {
     Advance,
     /// A further signature over the head.
     Cosign,
+    /// A first signature over another payload of a released version, where the role allows it.
+    Supersede,
+    /// Something waits for people.
+    Pending,
+    /// A person approved or rejected what waits.
+    Approval,
     /// A key was made, a root was staged, and so on.
     Administration,
     /// The law or a grant said no to an authenticated, granted caller.
@@ -100,6 +114,8 @@ impl Event {
             digest: None,
             signature: None,
             subject: None,
+            approval: None,
+            person: None,
             count: None,
         }
     }
@@ -109,7 +125,7 @@ impl Event {
     pub fn refused(mut self, denial: &Denial) -> Self {
         self.outcome = denial.reason.outcome();
         self.reason = Some(denial.reason.name().to_owned());
-        if self.event != EventKind::Aggregate {
+        if !matches!(self.event, EventKind::Aggregate | EventKind::Pending) {
             self.event = if self.outcome == Outcome::Failed { EventKind::Failure } else { EventKind::Denial };
         }
         self

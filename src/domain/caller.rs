@@ -86,6 +86,21 @@ pub enum CallerPattern {
     Person(PersonName),
 }
 
+impl fmt::Display for CallerPattern {
+    /// The form that [`CallerPattern::parse`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnixUser(uid) => write!(f, "unix:{uid}"),
+            Self::UnixGroup(gid) => write!(f, "unix-group:{gid}"),
+            Self::Dns(pattern) => write!(f, "dns:{pattern}"),
+            Self::Uri(pattern) => write!(f, "uri:{pattern}"),
+            Self::Token { provider, identity } => write!(f, "oidc:{provider}/{identity}"),
+            Self::Anonymous(listener) => write!(f, "anonymous@{listener}"),
+            Self::Person(name) => write!(f, "person:{name}"),
+        }
+    }
+}
+
 /// The text is no caller pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -145,6 +160,9 @@ mod tests {
         assert!(!CallerPattern::parse("unix-group:9").unwrap().matches(&unix));
         assert!(CallerPattern::parse("dns:*.example").unwrap().matches(&cert));
         assert!(!CallerPattern::parse("uri:**").unwrap().matches(&cert));
+        for text in ["unix:7", "unix-group:8", "dns:*.x", "uri:a://b", "oidc:ci/app", "anonymous@door", "person:al"] {
+            assert_eq!(CallerPattern::parse(text).unwrap().to_string(), text);
+        }
         for bad in ["", "root", "unix:-1", "unix:", "cn:x", "dns:", "dns:a b"] {
             assert!(CallerPattern::parse(bad).is_err(), "{bad}");
         }

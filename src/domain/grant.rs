@@ -71,11 +71,37 @@ impl Verb {
         }
     }
 
+    /// What a grant of the verb is held against.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::Sign
+            | Self::Explain
+            | Self::Delegate
+            | Self::Approve
+            | Self::ManageKeys
+            | Self::ManageRoots
+            | Self::Freeze => Scope::Role,
+            Self::Read => Scope::Repository,
+            Self::Operate | Self::Audit | Self::Status => Scope::Daemon,
+        }
+    }
+
     /// Whether the verb is about one repository. `operate`, `audit` and `status` are about the whole daemon: a grant that
     /// is limited to some repositories does not give them.
     pub fn is_per_repository(self) -> bool {
-        !matches!(self, Self::Operate | Self::Audit | Self::Status)
+        self.scope() != Scope::Daemon
     }
+}
+
+/// What a verb is about, and so which parts of a grant decide whether it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A role of a repository: both patterns count.
+    Role,
+    /// A repository, whatever the role.
+    Repository,
+    /// The whole daemon: only a grant over `**` gives it.
+    Daemon,
 }
 
 impl fmt::Display for Verb {
@@ -167,6 +193,19 @@ impl Grants {
     pub fn allow_everything(&self, caller: &Caller, verb: Verb) -> bool {
         let all = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.as_str() == "**");
         self.matching(caller, verb).any(|grant| all(&grant.repositories) && all(&grant.roles))
+    }
+
+    /// Whether the caller may do this for a role of every repository there is: one grant over all of them gives it.
+    pub fn allow_everywhere(&self, caller: &Caller, verb: Verb, role: &Role) -> bool {
+        self.matching(caller, verb).any(|grant| {
+            grant.repositories.iter().any(|pattern| pattern.as_str() == "**")
+                && grant.roles.iter().any(|pattern| pattern.matches(role.as_str()))
+        })
+    }
+
+    /// Whether the caller may do this anywhere at all.
+    pub fn allow_anything(&self, caller: &Caller, verb: Verb) -> bool {
+        self.matching(caller, verb).next().is_some()
     }
 
     fn matching(&self, caller: &Caller, verb: Verb) -> impl Iterator<Item = &Grant> {

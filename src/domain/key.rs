@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::key_history::KeyHistory;
 use super::name::{KeystoreName, RepositoryName, Role};
 use super::outcome::{Denial, Reason};
 use super::public_key::{KeyId, PublicKey};
@@ -109,6 +110,9 @@ pub struct KeyRecord {
     pub state: KeyState,
     /// When it was made here.
     pub created: Instant,
+    /// When it became what it is.
+    #[serde(default)]
+    pub history: KeyHistory,
     /// Counts changes of this record, from 1. A commit that decided on an older one is decided again.
     pub revision: u64,
 }
@@ -119,10 +123,26 @@ impl KeyRecord {
         self.public_key.id()
     }
 
-    /// The record after a change of state.
+    /// The record after a change of state at this time.
     #[must_use]
-    pub fn with_state(&self, state: KeyState) -> Self {
-        Self { state, revision: self.revision.saturating_add(1), ..self.clone() }
+    pub fn with_state(&self, state: KeyState, now: Instant) -> Self {
+        let history = self.history.after(self.state, state, now);
+        Self { state, history, revision: self.revision.saturating_add(1), ..self.clone() }
+    }
+
+    /// The record with another history.
+    #[must_use]
+    pub(super) fn with_history(&self, history: KeyHistory) -> Self {
+        Self { history, revision: self.revision.saturating_add(1), ..self.clone() }
+    }
+
+    /// Seconds since it became active; `None` while it is not.
+    pub fn age(&self, now: Instant) -> Option<u64> {
+        if !matches!(self.state, KeyState::Active | KeyState::Retiring) {
+            return None;
+        }
+        let since = self.history.activated.unwrap_or(self.created);
+        Some(u64::try_from(now.seconds_since(since)).unwrap_or(0))
     }
 }
 

@@ -4,12 +4,15 @@
 //! That is what makes the law testable to the last sentence, and `sealward explain` honest.
 
 pub mod algorithm;
+pub mod approval;
 pub mod audit_event;
 pub mod caller;
+pub mod delegation;
 pub mod freeze;
 pub mod grant;
 pub mod guard;
 pub mod key;
+pub mod key_history;
 pub mod law;
 pub mod name;
 pub mod outcome;
@@ -21,4 +24,5 @@ pub mod root;
 pub mod signature;
 pub mod statement;
 pub mod switches;
+pub mod thresholds;
 pub mod time;

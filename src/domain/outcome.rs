@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::approval::PendingId;
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -92,7 +94,8 @@ macro_rules! reasons {
 
 reasons! {
     // Who asks.
-    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, or with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name.";
+    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name, or with an OIDC token that a configured issuer made for this daemon's audience.";
+    IssuerUnavailable "issuer-unavailable" Failed Unavailable 75 "The keys of the token's issuer could not be fetched, so that nobody knows whether the token is good. Try again; `sealward status` over the unix socket says why.";
     NoGrant "no-grant" Denied PermissionDenied 77 "Check the spelling of repository and role; `sealward whoami` lists what you may do. Otherwise ask an administrator for a grant of this verb, role and repository.";
     // What is asked for.
     Malformed "malformed" Denied InvalidArgument 77 "Correct the request; the detail names the field.";
@@ -113,22 +116,32 @@ reasons! {
     ExpiryFormat "expiry-format" Denied InvalidArgument 77 "Write expires as YYYY-MM-DDTHH:MM:SSZ, without a fraction or an offset: python-tuf cannot read those.";
     Expired "expired" Denied InvalidArgument 77 "Set expires in the future; check this machine's clock.";
     ExpiryTooFar "expiry-too-far" Denied PermissionDenied 77 "Set an earlier expires, or raise max_expiry of the role.";
+    NoDelegateGrant "no-delegate-grant" Denied PermissionDenied 77 "These delegations differ from those of the newest released metadata: besides `sign`, changing them takes a grant of the verb `delegate`. Keep them as they are, or ask somebody who has it.";
     // What was released before.
     Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, also when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
     Rollback "rollback" Denied FailedPrecondition 77 "A higher version was released. Take the released version and add one.";
-    Equivocation "equivocation" Denied FailedPrecondition 77 "This version was released with other bytes. Publish those, or take the next version.";
+    Equivocation "equivocation" Denied FailedPrecondition 77 "This version was released with other bytes. Publish those (`sealward guard republish` gives them back), or take the next version.";
     VersionStep "version-step" Denied PermissionDenied 77 "Versions advance by max_version_step at most; take a nearer one, or raise it by policy.";
     ListedRollback "listed-rollback" Denied FailedPrecondition 77 "A listed version is lower than the one listed before; clients would refuse it as a rollback.";
     ListedStep "listed-step" Denied PermissionDenied 77 "A listed version jumps by more than max_version_step, or is above first_listed_max when first seen.";
     ListedUnreleased "listed-unreleased" Denied FailedPrecondition 77 "The listed version was not released here. Sign the listed role first.";
     EntryRemoved "entry-removed" Denied FailedPrecondition 77 "Keep the entry at its last version: clients that hold the older snapshot would refuse one without it.";
+    NotKept "not-kept" Denied NotFound 77 "Only the newest released payload of a role is kept, and only up to 8 MiB. Take the file from where it was published, or sign the next version.";
+    RecoveryNotAllowed "recovery-not-allowed" Denied FailedPrecondition 77 "Publish a root that lists none of the role's keys that released in this epoch, sign nothing with the new ones before, and recover then. Rotation alone begins no epoch.";
     SnapshotBytesRequired "snapshot-bytes-required" Denied InvalidArgument 77 "This repository has require_snapshot_bytes: attach the signed snapshot that the timestamp lists.";
     SnapshotBytesMismatch "snapshot-bytes-mismatch" Denied FailedPrecondition 77 "The attached snapshot is not the one that the timestamp lists.";
     RateLimited "rate-limited" Denied ResourceExhausted 77 "The role releases faster than release_rate allows. Wait, or raise the rate by policy.";
     // Keys, custody, roots.
     OfflineRole "offline-role" Denied PermissionDenied 77 "This role signs only in a ceremony: use sealward-ceremony on a machine without a network.";
-    AttendedNotBuilt "attended-not-built" Denied FailedPrecondition 77 "Attended custody needs approvals, which this version does not have. Set custody = \"online\" knowingly, or sign the role in a ceremony.";
+    NoPerson "no-person" Denied PermissionDenied 77 "Only a configured person approves. Come in by one of a [[person]]'s identities; `sealward whoami` shows how the daemon names you.";
+    SelfApproval "self-approval" Denied PermissionDenied 77 "Who asks does not approve: another person must do one of both.";
+    UnknownApproval "unknown-approval" Denied NotFound 77 "`sealward approve list` shows what waits for you. It may have been used, rejected or expired.";
+    ApprovalDigest "approval-digest" Denied InvalidArgument 77 "The digest is not that of the pending payload. Look at it again with `sealward approve show`; do not approve what you have not read.";
+    ApprovalRejected "approval-rejected" Denied FailedPrecondition 77 "A person said no to exactly these bytes. Ask them; then sign other bytes, or wait until the rejection expires.";
+    ApprovalVoid "approval-void" Denied FailedPrecondition 77 "What the approval was bound to has changed. Ask for the signature again, and approve what is pending then.";
+    PendingLimit "pending-limit" Denied ResourceExhausted 77 "Too much waits for approval already. Have it approved or rejected, or wait until it expires; max_pending of the role bounds it.";
     KeyState "key-state" Denied FailedPrecondition 77 "Only active keys sign; retiring keys cosign. `sealward key show` tells the state, staging a root that lists the key activates it.";
+    EpochClosed "epoch-closed" Denied FailedPrecondition 77 "The key released in an epoch that a recovery closed, and never signs for this role again. Rotate the role to a new key.";
     KeyNotListed "key-not-listed" Denied FailedPrecondition 77 "Neither the trusted nor the staged root lists this key for the role. Stage a root that does.";
     NoRoot "no-root" Denied FailedPrecondition 77 "Stage and publish the repository's first root: require_root asks for one, and so does seeding a guard.";
     RootUnverified "root-unverified" Denied FailedPrecondition 77 "The root does not carry enough valid signatures of the keys that must sign it; the detail counts them.";
@@ -136,7 +149,13 @@ reasons! {
     RootPin "root-pin" Denied FailedPrecondition 77 "The first root is pinned: give the SHA-256 of its file with --pin, taken from where you trust it.";
     RootOmitsKey "root-omits-key" Denied FailedPrecondition 77 "The first root must list every active key of the repository, or name those that it leaves behind with --retire.";
     RootListsKeyHere "root-key-here" Denied PermissionDenied 77 "A key that a root lists for root or for an offline role is in a keystore of this daemon. Take that key away first.";
-    RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it.";
+    RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it; `sealward root show` tells which root is staged.";
+    KeyListed "key-listed" Denied FailedPrecondition 77 "A trusted or staged root lists this key. Publish a root without it, or withdraw the staged one.";
+    LastSigner "last-signer" Denied FailedPrecondition 77 "Without this key nothing would sign for the role. Let a root or another active key take its place first.";
+    NotRetired "not-retired" Denied FailedPrecondition 77 "Only a pending or retired key is destroyed. Let a root without it be published, or retire it with `sealward key retire`.";
+    NotScheduled "not-scheduled" Denied FailedPrecondition 77 "No destruction is waiting: none was asked for, or it has begun. `sealward key show` tells.";
+    CryptoperiodOver "cryptoperiod-over" Denied FailedPrecondition 77 "The key signed for as long as cryptoperiod allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
+    SignatureLimit "signature-limit" Denied FailedPrecondition 77 "The key made as many signatures as max_signatures allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
     NotNew "not-new-repository" Denied FailedPrecondition 77 "A guard or root of this name exists; leave out --new-repository.";
     AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard stands at this version or above it. Published metadata only ever raises a guard.";
     SeedUnverified "seed-unverified" Denied FailedPrecondition 77 "The published metadata does not verify under the trusted root. Publish the root here first.";
@@ -150,6 +169,7 @@ reasons! {
     LedgerFault "ledger-fault" Failed Unavailable 74 "The disk under the ledger failed. Stop the daemon and run `sealwardd recover`.";
     DiskFull "disk-full" Failed Unavailable 75 "Free space under the ledger; the daemon goes on by itself.";
     LedgerBusy "ledger-busy" Failed Unavailable 75 "Another program holds the ledger's database. Close it and try again; nothing of the request is left.";
+    AwaitsApproval "awaits-approval" Failed FailedPrecondition 75 "Nothing is wrong with it: people must approve it first. An approver runs `sealward approve show` and `accept` with the id; then ask again with the same bytes.";
     Conflict "conflict" Failed Aborted 75 "Another request changed the same guard first. Read the released version and try again.";
     PredecessorFailed "predecessor-failed" Failed Aborted 75 "An earlier item of the batch that this one builds on was not released.";
     QueueFull "queue-full" Failed ResourceExhausted 75 "The keystore's queue is full. Try again after the hinted delay.";
@@ -160,6 +180,7 @@ reasons! {
     BadTokenSignature "bad-token-signature" Failed Internal 70 "The keystore returned a signature that does not verify. Nothing was released. Check the device.";
     ShuttingDown "shutting-down" Failed Unavailable 75 "The daemon is stopping. Try again.";
     OverQuota "over-quota" Failed ResourceExhausted 75 "Too many requests at once. Try again after a pause.";
+    ConfigurationRefused "configuration-refused" Failed FailedPrecondition 78 "The new configuration is wrong, and the one in force stays. Correct what is listed, and reload again; `sealwardd config check` reads a file without a daemon.";
     LedgerIntegrity "ledger-integrity" Failed DataLoss 65 "The ledger does not pass its integrity check. Stop the daemon and restore or recover it.";
     Internal "internal" Failed Internal 70 "This is a defect in sealward. Please report it with the request id.";
 }
@@ -178,12 +199,19 @@ pub struct Denial {
     pub reason: Reason,
     /// What about this request, in words: versions, names, dates.
     pub detail: String,
+    /// What people must approve first, for [`Reason::AwaitsApproval`].
+    pub pending: Option<PendingId>,
 }
 
 impl Denial {
     /// A denial or failure with its detail.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), pending: None }
+    }
+
+    /// The third answer of the law: it would be allowed, and waits for people.
+    pub fn awaits(id: PendingId, detail: impl Into<String>) -> Self {
+        Self { pending: Some(id), ..Self::new(Reason::AwaitsApproval, detail) }
     }
 }
 

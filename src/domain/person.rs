@@ -87,6 +87,12 @@ impl Persons {
         if found.next().is_none() { Some(&first.name) } else { None }
     }
 
+    /// Everybody whom the caller may be: those of whom an identity matches.
+    pub fn possible<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = &'a PersonName> {
+        let is = |person: &&Person| person.identities.iter().any(|pattern| pattern.matches(caller));
+        self.0.iter().filter(is).map(|person| &person.name)
+    }
+
     /// Whether a grant's pattern means a caller.
     pub fn means(&self, pattern: &CallerPattern, caller: &Caller) -> bool {
         match pattern {

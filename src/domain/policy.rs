@@ -3,17 +3,29 @@
 use std::collections::BTreeMap;
 
 use super::algorithm::Algorithm;
-use super::name::{KeystoreName, Pattern, RepositoryName, Role};
+use super::name::{KeystoreName, Pattern, RepositoryName, Role, Sha256Digest};
+use super::thresholds::Thresholds;
 
 /// How a role signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Custody {
     /// Only in a ceremony, never through the daemon.
     Offline,
-    /// People approve. Parsed and refused in this version.
+    /// People approve each payload.
     Attended,
     /// By itself, within the law.
     Online,
+}
+
+impl Custody {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offline => "offline",
+            Self::Attended => "attended",
+            Self::Online => "online",
+        }
+    }
 }
 
 /// How often a guard may release, as a token bucket.
@@ -38,8 +50,20 @@ pub struct RolePolicy {
     pub max_version_step: u64,
     /// The largest version of a listed entry that is seen for the first time.
     pub first_listed_max: u64,
+    /// How often another payload may take the place of a released one of the same version.
+    pub max_supersedes: u32,
     /// How often it may release.
     pub release_rate: ReleaseRate,
+    /// How long a key of it may be active, in seconds.
+    pub cryptoperiod: Thresholds,
+    /// How many signatures a key of it may make, over all its roles.
+    pub max_signatures: Thresholds,
+    /// How many persons must approve a payload, where custody is attended.
+    pub approvals: u32,
+    /// How long a payload waits for them, in seconds.
+    pub approval_expiry_seconds: i64,
+    /// How many payloads may wait at once.
+    pub max_pending: usize,
     /// Where its keys are made when the request does not say.
     pub keystore: Option<KeystoreName>,
     /// Of which algorithm its keys are made when the request does not say.
@@ -51,6 +75,8 @@ pub const TARGETS_PAYLOAD_BYTES: usize = 64 << 20;
 /// Largest payload of other roles unless configured.
 pub const PAYLOAD_BYTES: usize = 8 << 20;
 const DAY: i64 = 24 * 60 * 60;
+/// How long a retired key is kept unless configured: 30 days.
+pub const DESTROY_DELAY_SECONDS: i64 = 30 * DAY;
 
 impl RolePolicy {
     /// The defaults of `law.md` for a role.
@@ -67,10 +93,23 @@ impl RolePolicy {
             max_payload_bytes: payload,
             max_version_step: 10,
             first_listed_max: 10_000,
+            max_supersedes: 0,
             release_rate: ReleaseRate { per_hour: rate.0, burst: rate.1 },
+            cryptoperiod: Thresholds::default(),
+            max_signatures: Thresholds::default(),
+            approvals: 1,
+            approval_expiry_seconds: DAY,
+            max_pending: 16,
             keystore: None,
             algorithm: None,
         }
+    }
+
+    /// What an approval is bound to. Not comparable between versions of sealward: an upgrade voids what is pending, which
+    /// is the safe side.
+    pub fn digest(&self) -> Sha256Digest {
+        // The derived form has every field, also those that are added later.
+        Sha256Digest::of(format!("{self:?}").as_bytes())
     }
 }
 
@@ -87,6 +126,8 @@ pub struct RepositoryPolicy {
     pub require_snapshot_bytes: bool,
     /// How many keys that are not destroyed a repository may have.
     pub max_keys: usize,
+    /// How long after its retirement a key may be destroyed at the earliest, in seconds.
+    pub destroy_delay_seconds: i64,
 }
 
 /// All policies of the daemon, in the order of the file. The first that matches holds.

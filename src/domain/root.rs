@@ -8,12 +8,12 @@ use super::name::{RepositoryName, Role, Sha256Digest, Version};
 use super::public_key::KeyId;
 use super::time::Instant;
 
-/// The keys and the threshold that a root gives to one role.
+/// The keys and the threshold that a root, or a delegator, gives to one role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleKeys {
     /// How many distinct public keys must sign.
     pub threshold: u64,
-    /// The keys that sealward can read, by public key, each with the TUF key id under which the root lists it.
+    /// The keys that sealward can read, by public key, each with the TUF key id under which it is listed.
     pub keys: BTreeMap<KeyId, String>,
 }
 
@@ -30,6 +30,14 @@ pub struct VerifiedRoot {
     pub file_digest: Sha256Digest,
     /// The four top-level roles.
     pub roles: BTreeMap<Role, RoleKeys>,
+}
+
+impl RoleKeys {
+    /// Whether the signatures of these keys meet the threshold.
+    pub fn is_met_by(&self, signed: &BTreeSet<KeyId>) -> bool {
+        let count = self.keys.keys().filter(|key| signed.contains(key)).count();
+        u64::try_from(count).is_ok_and(|count| count >= self.threshold)
+    }
 }
 
 impl VerifiedRoot {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::delegation::Delegations;
 use super::key::ContentKind;
 use super::name::{MetadataType, Sha256Digest, Version};
 use super::time::Instant;
@@ -36,6 +37,7 @@ pub struct Statement {
     version: Version,
     expires: Instant,
     listing: Listing,
+    delegations: Option<Delegations>,
     digest: Sha256Digest,
     length: usize,
 }
@@ -48,10 +50,11 @@ impl Statement {
         version: Version,
         expires: Instant,
         listing: Listing,
+        delegations: Option<Delegations>,
         payload: &[u8],
     ) -> Self {
         let digest = Sha256Digest::of(payload);
-        Self { kind, metadata_type, version, expires, listing, digest, length: payload.len() }
+        Self { kind, metadata_type, version, expires, listing, delegations, digest, length: payload.len() }
     }
 
     /// How it was read.
@@ -77,6 +80,11 @@ impl Statement {
     /// What `meta` lists.
     pub fn listing(&self) -> &Listing {
         &self.listing
+    }
+
+    /// What targets metadata delegates, where it has the member.
+    pub fn delegations(&self) -> Option<&Delegations> {
+        self.delegations.as_ref()
     }
 
     /// SHA-256 of the payload's bytes.

@@ -10,6 +10,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use super::peer_groups::peer_groups;
 use crate::domain::caller::Caller;
+use crate::domain::outcome::Reason;
 
 /// The peer gave no usable identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +19,17 @@ pub enum NoIdentity {
     /// The kernel did not tell who is on the unix socket.
     #[error("the kernel does not tell who is at the other end: {0}")]
     Peer(String),
+    /// The request brings no token, and its listener takes nothing else. Send `authorization: Bearer TOKEN`.
+    #[error(
+        "no token; this listener takes an OIDC token with each request, in the metadata `authorization: Bearer TOKEN`"
+    )]
+    NoToken,
+    /// The token proves nothing; why, without showing it.
+    #[error("the token is refused: {0}")]
+    Token(String),
+    /// Whether the token proves something cannot be found out now. Retry later with the same token.
+    #[error("the token cannot be verified: {0}")]
+    Unknowable(String),
     /// No certificate came.
     #[error("no client certificate")]
     NoCertificate,
@@ -27,9 +39,35 @@ pub enum NoIdentity {
     /// The certificate has no DNS or URI subject alternative name. A common name is never used.
     #[error("the client certificate has no DNS or URI subject alternative name")]
     NoName,
+    /// More names than any honest certificate has; the one that matters may hide behind them.
+    #[error("the client certificate has more than {MOST_NAMES} subject alternative names")]
+    TooManyNames,
+    /// Names that contradict SPIFFE (X.509-SVID, section 2): one URI, and nothing ambiguous in it.
+    #[error("the client certificate has a SPIFFE id that is not well-formed, or a second URI beside it")]
+    Spiffe,
+    /// The key or the certificate stands on the listener's deny-list.
+    #[error("the client certificate is on the deny-list")]
+    Denied,
+    /// It was valid when the connection began.
+    #[error("the client certificate has expired; connect again with a new one")]
+    Expired,
+    /// Today's authorities and revocation lists do not accept it, though those of the handshake did.
+    #[error("the client certificate does not verify any more: {0}")]
+    NoLongerTrusted(String),
     /// A name holds a character that has no business in one, such as NUL.
     #[error("a subject alternative name of the client certificate holds a forbidden character")]
     HostileName,
+}
+
+impl NoIdentity {
+    /// What the caller is told.
+    pub fn reason(&self) -> Reason {
+        match self {
+            // Nobody said no: the same token may do later.
+            Self::Unknowable(_) => Reason::IssuerUnavailable,
+            _ => Reason::Unauthenticated,
+        }
+    }
 }
 
 /// More names than any honest certificate has.
@@ -57,7 +95,10 @@ pub fn of_certificate(der: &[u8]) -> Result<Caller, NoIdentity> {
         .1
         .0;
     let (mut dns, mut uris) = (Vec::new(), Vec::new());
-    for name in names.iter().take(MOST_NAMES) {
+    if names.len() > MOST_NAMES {
+        return Err(NoIdentity::TooManyNames);
+    }
+    for name in &names {
         match name {
             GeneralName::DnsName(name) => dns.push(plain(name.as_str())?.to_ascii_lowercase()),
             GeneralName::UniformResourceIdentifier(uri) => uris.push(plain(uri.as_str())?),
@@ -67,7 +108,26 @@ pub fn of_certificate(der: &[u8]) -> Result<Caller, NoIdentity> {
     if dns.is_empty() && uris.is_empty() {
         return Err(NoIdentity::NoName);
     }
+    let mut spiffe = uris.iter().filter_map(|uri| spiffe(uri));
+    if spiffe.any(|well_formed| !well_formed || uris.len() > 1) {
+        return Err(NoIdentity::Spiffe);
+    }
     Ok(Caller::Certificate { dns, uris })
+}
+
+/// Whether a SPIFFE id is well-formed (SPIFFE-ID, section 2); `None` for other URIs. A second spelling of one id would be
+/// a second caller.
+fn spiffe(uri: &str) -> Option<bool> {
+    let (scheme, rest) = uri.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("spiffe") {
+        return None;
+    }
+    let (domain, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let of_domain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+    let of_path = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let segment = |text: &str| !matches!(text, "" | "." | "..") && text.bytes().all(of_path);
+    let domain = (1..=255).contains(&domain.len()) && domain.bytes().all(of_domain);
+    Some(scheme == "spiffe" && domain && (path.is_empty() || path.split('/').skip(1).all(segment)))
 }
 
 /// A NUL or a control character in a name is how one certificate is read as another's.
@@ -110,6 +170,41 @@ mod tests {
         for length in 0..good.len() {
             assert_eq!(of_certificate(&good[..length]), Err(NoIdentity::Malformed));
         }
+    }
+
+    #[test]
+    fn a_spiffe_id_is_the_only_uri_and_has_one_spelling() {
+        let of = |uris: &[&str]| {
+            let uri = |uri: &&str| SanType::URI((*uri).try_into().unwrap());
+            of_certificate(&certificate(uris.iter().map(uri).collect()))
+        };
+        for good in ["spiffe://example.org", "spiffe://example.org/ns/a/sa/b_1"] {
+            assert!(of(&[good]).is_ok(), "{good}");
+        }
+        assert!(of(&["https://a", "https://b"]).is_ok(), "others may be several");
+        for bad in [
+            "spiffe://",
+            "SPIFFE://example.org/a",
+            "spiffe://Example.org/a",
+            "spiffe://example.org:1/a",
+            "spiffe://u@example.org/a",
+            "spiffe://example.org/",
+            "spiffe://example.org/a/../b",
+            "spiffe://example.org//a",
+            "spiffe://example.org/a%2fb",
+            "spiffe://example.org/a?b",
+        ] {
+            assert_eq!(of(&[bad]), Err(NoIdentity::Spiffe), "{bad}");
+        }
+        assert_eq!(of(&["spiffe://example.org/a", "spiffe://example.org/b"]), Err(NoIdentity::Spiffe));
+        assert_eq!(of(&["https://a", "spiffe://example.org/b"]), Err(NoIdentity::Spiffe));
+    }
+
+    #[test]
+    fn a_name_behind_a_crowd_of_names_is_not_overlooked() {
+        let names = |count: usize| (0..count).map(|n| SanType::DnsName(format!("n{n}").try_into().unwrap())).collect();
+        assert!(of_certificate(&certificate(names(MOST_NAMES))).is_ok());
+        assert_eq!(of_certificate(&certificate(names(MOST_NAMES + 1))), Err(NoIdentity::TooManyNames));
     }
 
     #[tokio::test]

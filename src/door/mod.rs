@@ -3,5 +3,8 @@
 
 pub mod grpc;
 pub mod identity;
+pub mod limits;
+pub mod peer;
 mod peer_groups;
 pub mod stream;
+pub mod traffic;

@@ -6,40 +6,72 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use crate::domain::caller::Caller;
-
-/// What a connection knows of its peer before TLS.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// The caller of a unix socket; `None` on TCP, where the certificate tells.
-    pub unix: Option<Caller>,
-    /// The listener's configured name.
-    pub listener: std::sync::Arc<str>,
-}
+use super::limits::{Place, Refusal};
+use super::peer::Peer;
 
 /// How long a peer may take for its first bytes: a place is taken before anybody is known.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// How long a peer may be silent later. HTTP/2 pings are answered by every live client well within it.
 const SILENCE: Duration = Duration::from_secs(90);
+/// How often a connection is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// A connection with its peer and its place among the connections that are allowed at once. A peer that says nothing
-/// loses it.
+/// A connection with its peer and its place among the connections that are allowed at once. A peer that says nothing, or
+/// does not read what it asked for, loses it.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
     peer: Peer,
-    patience: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
+    /// When the peer has said something last, and whether it ever has.
+    heard: (Instant, bool),
+    /// Since when the peer takes no bytes.
+    blocked: Option<Instant>,
+    look: Pin<Box<Sleep>>,
+    _place: Place,
 }
 
 impl<S> Connection<S> {
     /// Puts them together.
-    pub fn new(stream: S, peer: Peer, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, peer, patience: Box::pin(sleep(FIRST_BYTES)), _place: place }
+    pub fn new(stream: S, peer: Peer, place: Place) -> Self {
+        let heard = (Instant::now(), false);
+        Self { stream, peer, heard, blocked: None, look: Box::pin(sleep(LOOK)), _place: place }
+    }
+
+    /// Why the peer has lost its connection.
+    fn overdue(&self) -> Option<Refusal> {
+        let (last, ever) = self.heard;
+        let patience = self.peer.limits.now().answer_patience;
+        let blocked = self.blocked.map(|since| since.elapsed()).unwrap_or_default();
+        if self.peer.traffic.longest_wait().max(blocked) > patience {
+            return Some(Refusal::SlowReader);
+        }
+        (last.elapsed() > if ever { SILENCE } else { FIRST_BYTES }).then_some(Refusal::Silent)
+    }
+
+    /// What a wait becomes: the end of the connection, or a wait until the next look.
+    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        while self.look.as_mut().poll(context).is_ready() {
+            if let Some(refusal) = self.overdue() {
+                self.peer.limits.count(&self.peer.listener, refusal);
+                tracing::info!(listener = %self.peer.listener, reason = refusal.name(), "a connection was closed");
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut)));
+            }
+            self.look.as_mut().reset(Instant::now() + LOOK);
+        }
+        Poll::Pending
+    }
+
+    /// As [`Self::wait`], for bytes that the peer does not take.
+    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.blocked = None;
+            return polled;
+        }
+        self.blocked.get_or_insert_with(Instant::now);
+        self.wait(context)
     }
 }
 
@@ -61,27 +93,31 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_ready() {
             if buffer.filled().len() > before {
-                self.patience.as_mut().reset(Instant::now() + SILENCE);
+                self.heard = (Instant::now(), true);
             }
-            return polled;
+            // Somebody who talks without end is looked at all the same.
+            return match self.wait(context) {
+                Poll::Ready(overdue) => Poll::Ready(overdue),
+                Poll::Pending => polled,
+            };
         }
-        match self.patience.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut))),
-            Poll::Pending => Poll::Pending,
-        }
+        self.wait(context)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(polled, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        self.wrote(polled, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let polled = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.wrote(polled, context)
     }
 }

@@ -104,11 +104,11 @@ impl Engine {
         }
     }
 
-    /// Counts a peer that a listener turned away because nobody knows who it is.
-    pub fn count_unauthenticated(&self, listener: &str) {
+    /// Counts a peer that a listener turned away because nobody knows, or could find out, who it is.
+    pub fn count_turned_away(&self, listener: &str, reason: Reason) {
         let peer = Caller::Anonymous { listener: listener.to_owned() };
-        self.aggregates.add(&peer, "connect", Reason::Unauthenticated.name());
-        self.metrics.count("connect", None, Some(&Denial::new(Reason::Unauthenticated, String::new())));
+        self.aggregates.add(&peer, "connect", reason.name());
+        self.metrics.count("connect", None, Some(&Denial::new(reason, String::new())));
     }
 
     /// Counts a request that never became one.
@@ -120,6 +120,18 @@ impl Engine {
     /// Counts what is answered from the record.
     pub(super) fn count_replay(&self, call: &Call) {
         self.aggregates.add(&call.caller, "sign", "replay");
+    }
+
+    /// Counts who asks again for what waits for people.
+    pub(super) fn count_repeated_wait(&self, call: &Call) {
+        self.aggregates.add(&call.caller, "sign", Reason::AwaitsApproval.name());
+    }
+
+    /// Counts what waited for people too long.
+    pub(super) fn count_expired(&self, count: usize) {
+        for _ in 0..count {
+            self.aggregates.add(&Caller::Daemon, "sweep-pending", "expired");
+        }
     }
 
     /// Commits units and waits until they are durable.
@@ -188,7 +200,7 @@ enum LeafOf {
 /// `law.md` section 7.
 fn leaf_of(reason: Reason, admitted: bool) -> LeafOf {
     match reason {
-        Reason::Unauthenticated | Reason::NoGrant | Reason::Malformed | Reason::OverQuota | Reason::QueueFull => {
+        Reason::Unauthenticated | Reason::NoGrant | Reason::Malformed | Reason::OverQuota | Reason::QueueFull | Reason::PendingLimit => {
             LeafOf::Aggregate
         }
         Reason::Latched
@@ -198,6 +210,8 @@ fn leaf_of(reason: Reason, admitted: bool) -> LeafOf {
         | Reason::LedgerBusy
         | Reason::Conflict
         | Reason::PredecessorFailed
+        // Its leaf was written with what waits.
+        | Reason::AwaitsApproval
         | Reason::ShuttingDown => LeafOf::None,
         _ if !admitted => LeafOf::Aggregate,
         _ => LeafOf::Own,

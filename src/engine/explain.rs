@@ -9,6 +9,7 @@ use super::{Call, Engine, SignItem};
 use crate::domain::freeze::Frozen;
 use crate::domain::grant::Verb;
 use crate::domain::guard::Step;
+use crate::domain::law::attended::Attendance;
 use crate::domain::law::sign::judge;
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::KeyId;
@@ -76,10 +77,13 @@ impl Engine {
             let caller = call.caller.to_string();
             let guard = view.guards.get(&prepared.role);
             let released_version = guard.map(|guard| guard.head.as_ref().map_or(0, |head| head.version.get()));
-            let judged = situation(&prepared, policy, &view, &view.guards, self.now(), (&caller, frozen))
+            let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller };
+            let judged = situation(&prepared, policy, &view, &view.guards, self.now(), (&caller, frozen), attendance)
                 .and_then(|it| judge(&it));
             Ok(match judged {
-                Ok(judgement) => Explanation { refusal: None, keys: judgement.keys, released_version },
+                Ok((judgement, wait)) => {
+                    Explanation { refusal: wait.map(|wait| wait.denial()), keys: judgement.keys, released_version }
+                }
                 Err(denial) => Explanation { refusal: Some(denial), keys: Vec::new(), released_version },
             })
         })

@@ -8,7 +8,8 @@ use super::audited::Scope;
 use super::{Call, Engine, Rules, parse};
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::grant::Verb;
-use crate::domain::key::{ContentKind, KeyRecord, RoleSet};
+use crate::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
+use crate::domain::key_history::KeyHistory;
 use crate::domain::law::keys::{KeyPlan, KeyRequest, Known, check_unique, plan_key};
 use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
@@ -145,6 +146,7 @@ impl Engine {
         let switches = self.check_roles_not_frozen(call, rules, request.repository, request.roles.iter())?;
         let plan = self.plan(rules, request)?;
         let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
+        let now = self.now();
         let record = KeyRecord {
             public_key,
             repository: request.repository.clone(),
@@ -152,7 +154,8 @@ impl Engine {
             kind: ContentKind::Tuf,
             keystore: plan.keystore,
             state: plan.state,
-            created: self.now(),
+            created: now,
+            history: KeyHistory { activated: (plan.state == KeyState::Active).then_some(now), ..KeyHistory::default() },
             revision: 1,
         };
         let mut expects = vec![Expect::Key(id, 0), Expect::Roots(request.repository.clone(), view.roots.revision)];
@@ -180,7 +183,7 @@ impl Engine {
         let known = Known {
             policy: rules.policy(request.repository)?,
             keys: &view.keys,
-            has_guards: !view.guards.is_empty(),
+            guards: &view.guards,
             roots: &view.roots,
         };
         plan_key(request, known)

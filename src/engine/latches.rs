@@ -87,6 +87,11 @@ impl Latches {
         }
     }
 
+    /// Forgets keystores that are no longer what they were.
+    pub(super) fn keep_keystores(&self, goes_on: impl Fn(&KeystoreName) -> bool) {
+        lock(&self.keystores).retain(|name, _| goes_on(name));
+    }
+
     pub(super) fn latch_keystore(&self, name: &KeystoreName, cause: String) {
         lock(&self.keystores).insert(name.clone(), cause);
     }
@@ -382,7 +387,7 @@ impl Engine {
         if self.latches.check_keystore(&name).is_ok() {
             return Err(Denial::new(Reason::NotLatched, format!("keystore {name} is not latched")));
         }
-        let Some(desk) = self.desks.get(&name) else {
+        let Some(desk) = self.desks().get(&name).cloned() else {
             return Err(Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")));
         };
         let keystore = Arc::clone(desk.keystore());

@@ -72,6 +72,7 @@ pub(crate) type RequestLabels = (&'static str, &'static str, &'static str, &'sta
 #[derive(Debug, Default)]
 pub struct Metrics {
     requests: Mutex<BTreeMap<RequestLabels, u64>>,
+    supersedes: Mutex<BTreeMap<&'static str, u64>>,
     stages: [Histogram; 4],
 }
 
@@ -82,6 +83,17 @@ impl Metrics {
         let reason = refusal.map_or("", |denial| denial.reason.name());
         let labels = (verb, role_label(role), outcome.name(), reason);
         *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(labels).or_default() += 1;
+    }
+
+    /// Counts a payload that took the place of a released one.
+    pub(super) fn count_supersede(&self, role: &Role) {
+        *self.supersedes.lock().unwrap_or_else(PoisonError::into_inner).entry(role_label(Some(role))).or_default() += 1;
+    }
+
+    /// Payloads that took the place of a released one, by role label.
+    pub fn supersedes(&self) -> Vec<(&'static str, u64)> {
+        let supersedes = self.supersedes.lock().unwrap_or_else(PoisonError::into_inner);
+        supersedes.iter().map(|(role, count)| (*role, *count)).collect()
     }
 
     /// Counts the time of a stage.

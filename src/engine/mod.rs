@@ -3,38 +3,54 @@
 //! Every verb takes the caller first, and passes through one audited wrapper ([`audited`]) that nobody can forget: it
 //! writes the leaf of a refusal before the refusal leaves, and counts.
 
+mod approve;
 mod audit;
 mod audited;
+mod destroy;
 mod explain;
 mod freeze;
 mod generate;
+mod key_use;
 mod keys;
 mod latches;
 mod locks;
 mod metrics;
+mod pending;
+mod recover;
+mod released;
+mod reload;
+mod retire;
 mod root;
 mod rotate;
+mod rotation;
 mod seed;
 mod sign;
 mod start;
 mod status;
 mod whoami;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant as Monotonic;
 
+pub use approve::{PendingFile, Waiting};
 pub use audit::{Consistency, Inclusion, Leaves};
+pub use destroy::KeyChange;
 pub use explain::Explanation;
 pub use freeze::FreezeOrder;
 pub use generate::KeyOrder;
+pub use key_use::KeyUse;
 pub use keys::key_forms;
 pub use latches::{Latch, LatchOrder};
 pub use metrics::{BUCKETS, Metrics, Stage};
+pub use recover::NewEpoch;
+pub use released::{Released, ReleasedQuery};
+pub use reload::{ConfigurationStatus, Prepare, Prepared, Reloaded};
 pub use root::{RootChange, RootFiles, RootUpload};
 pub use rotate::Rotated;
 pub use seed::Seeded;
-pub use sign::{KeySigned, SignItem, Signed};
+pub use sign::{DelegationMet, KeySigned, SignItem, Signed};
 pub use start::StartError;
 pub use status::{GuardStatus, KeystoreStatus, Status};
 pub use whoami::Identity;
@@ -101,7 +117,7 @@ pub struct Parts {
 /// The verbs over their parts.
 pub struct Engine {
     ledger: Arc<dyn Ledger>,
-    desks: BTreeMap<KeystoreName, Arc<Desk>>,
+    desks: RwLock<Arc<BTreeMap<KeystoreName, Arc<Desk>>>>,
     rules: RwLock<Arc<Rules>>,
     clock: Arc<dyn Clock>,
     note_signer: Arc<dyn NoteSigner>,
@@ -110,15 +126,33 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     explained: explain::Limiter,
     checkpointing: tokio::sync::Mutex<()>,
+    /// Held while something that waits for people is written down.
+    recording: tokio::sync::Mutex<()>,
     /// Every public key that a keystore was seen to hold.
     held: Mutex<BTreeSet<KeyId>>,
     /// Keystores that were not there when the daemon started, and have not listed their keys yet.
     unlisted: Mutex<BTreeSet<KeystoreName>>,
     latches: latches::Latches,
+    /// Keys that are to be destroyed, and when to look at each.
+    destructions: Mutex<BTreeMap<KeyId, Instant>>,
     started: Instant,
+    /// How the configuration is read anew; held while that happens.
+    reloading: tokio::sync::Mutex<Option<Prepare>>,
+    configuration: Mutex<Option<ConfigurationStatus>>,
+    besides: OnceLock<Besides>,
 }
 
+/// What an operator should know of things that the engine knows nothing about.
+pub type Besides = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
 impl Engine {
+    /// More warnings for status, from the daemon; the first that are handed in stay.
+    pub fn warn_besides(&self, warnings: Besides) {
+        if self.besides.set(warnings).is_err() {
+            tracing::error!("more warnings were handed in twice");
+        }
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
@@ -129,9 +163,9 @@ impl Engine {
         &self.ledger
     }
 
-    /// The keystores.
-    pub fn desks(&self) -> &BTreeMap<KeystoreName, Arc<Desk>> {
-        &self.desks
+    /// The keystores in force.
+    pub fn desks(&self) -> Arc<BTreeMap<KeystoreName, Arc<Desk>>> {
+        Arc::clone(&self.desks.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The engine's clock.
@@ -153,9 +187,12 @@ impl Engine {
         self.clock.now()
     }
 
-    fn desk(&self, name: &KeystoreName) -> Result<&Arc<Desk>, Denial> {
+    fn desk(&self, name: &KeystoreName) -> Result<Arc<Desk>, Denial> {
         self.latches.check_keystore(name)?;
-        self.desks.get(name).ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
+        self.desks()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Denial::new(Reason::UnknownKeystore, format!("there is no keystore {name}")))
     }
 
     /// Waits for guards, no longer than the caller does.

@@ -112,7 +112,7 @@ impl Engine {
         let candidate = self.verify(&view.roots, &upload.file)?;
         scope.version = Some(candidate.version);
         scope.digest = Some(candidate.file_digest);
-        let known = Known { policy, keys: &view.keys, roots: &view.roots, held: &held };
+        let known = Known { policy, keys: &view.keys, roots: &view.roots, held: &held, now: self.now() };
         let decision = match act {
             Act::Stage => roots::stage(candidate.clone(), pin, &retire, known)?,
             Act::Publish => roots::publish(candidate.clone(), pin, &retire, known)?,
@@ -197,7 +197,7 @@ impl Engine {
 
     /// Every public key within reach, as far as the keystores answer; what was seen once counts for ever.
     async fn list_held(&self, call: &Call) -> BTreeSet<KeyId> {
-        for desk in self.desks.values() {
+        for desk in self.desks().values() {
             let keystore = Arc::clone(desk.keystore());
             let listed = tokio::task::spawn_blocking(move || keystore.public_keys());
             match tokio::time::timeout_at(call.deadline.into(), listed).await {

@@ -8,7 +8,8 @@ use crate::domain::guard::KEPT_PAYLOAD_BYTES;
 use crate::domain::law::{roots, sign};
 use crate::domain::name::{RepositoryName, Role, Version};
 use crate::domain::outcome::{Denial, Reason};
-use crate::ledger::{Change, CommitError, Expect, Unit};
+use crate::domain::statement::Statement;
+use crate::ledger::{Change, CommitError, Expect, Unit, View};
 use crate::tuf;
 
 /// Where a guard begins.
@@ -24,7 +25,8 @@ const CAUTION: &str = "What the signer before this one released but nobody publi
                        version exists, clients that saw it will refuse lower ones.";
 
 impl Engine {
-    /// Seeds the guard of a top-level role.
+    /// Seeds the guard of a role: a top-level one under the trusted root, a delegated one under the released metadata of a
+    /// delegator that is held here.
     pub async fn seed_guard(&self, call: &Call, repository: &str, role: &str, file: Vec<u8>) -> Result<Seeded, Denial> {
         self.audited(call, "seed-guard", async |scope| {
             let repository: RepositoryName = parse("repository", repository)?;
@@ -36,15 +38,16 @@ impl Engine {
             self.check_serving(call)?;
             let _held = self.hold_guards(call, [(repository.clone(), role.clone())].into()).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
-            let Some(root) = self.file_of(view.roots.trusted.as_ref())? else {
-                let detail = format!("{repository} has no trusted root to verify the file with");
-                return Err(Denial::new(Reason::NoRoot, detail));
+            let (statement, delegator) = match &role {
+                Role::Delegated(_) => self.verify_delegated(&view, &repository, &role, &file)?,
+                _ => (self.verify_top_level(&view, &repository, &role, &file)?, None),
             };
-            let statement = tuf::verify::verify_role_metadata(&root, &role, &file)?;
             *scope = std::mem::take(scope).with(&statement);
             let existing = view.guards.get(&role);
             let name = existing.map_or_else(|| sign::first_epoch(&repository, &role), |guard| guard.name.clone());
-            let guard = roots::seed(&name, &statement, existing, policy, self.now(), call.caller.to_string())?;
+            let listed = view.roots.trusted.as_ref().and_then(|root| root.roles.get(&role));
+            let listed = listed.map(|keys| keys.keys.keys().copied().collect()).unwrap_or_default();
+            let guard = roots::seed(&name, &statement, existing, policy, listed, self.now(), call.caller.to_string())?;
             let payload = tuf::envelope::Envelope::parse(&file, file.len())?.signed;
             let mut event =
                 Event::new(self.now(), &call.caller, "seed-guard", &call.request, EventKind::Administration);
@@ -54,11 +57,13 @@ impl Engine {
             event.version = Some(statement.version());
             event.expires = Some(statement.expires());
             event.digest = Some(statement.digest());
+            let mut expects = vec![
+                Expect::Guard(name, existing.map_or(0, |guard| guard.revision)),
+                Expect::Roots(repository, view.roots.revision),
+            ];
+            expects.extend(delegator);
             let unit = Unit {
-                expects: vec![
-                    Expect::Guard(name, existing.map_or(0, |guard| guard.revision)),
-                    Expect::Roots(repository, view.roots.revision),
-                ],
+                expects,
                 changes: vec![Change::Guard {
                     guard,
                     payload: (payload.len() <= KEPT_PAYLOAD_BYTES).then_some(payload),
@@ -75,5 +80,46 @@ impl Engine {
             }
         })
         .await
+    }
+
+    fn verify_top_level(
+        &self,
+        view: &View,
+        repository: &RepositoryName,
+        role: &Role,
+        file: &[u8],
+    ) -> Result<Statement, Denial> {
+        let Some(root) = self.file_of(view.roots.trusted.as_ref())? else {
+            let detail = format!("{repository} has no trusted root to verify the file with");
+            return Err(Denial::new(Reason::NoRoot, detail));
+        };
+        tuf::verify::verify_role_metadata(&root, role, file)
+    }
+
+    /// By the first delegator whose threshold the file meets, with what must still be so when that is committed.
+    fn verify_delegated(
+        &self,
+        view: &View,
+        repository: &RepositoryName,
+        role: &Role,
+        file: &[u8],
+    ) -> Result<(Statement, Option<Expect>), Denial> {
+        let nobody =
+            format!("no metadata that {repository} released here delegates to {role}: seed its delegator first");
+        let mut refused = Denial::new(Reason::SeedUnverified, nobody);
+        for (delegator, _) in sign::Delegators::of(&view.guards, role).listing {
+            let Some(guard) = view.guards.get(delegator) else { continue };
+            let kept = self.ledger.guard(&guard.name).map_err(|error| error.denial())?;
+            let Some(payload) = kept.and_then(|kept| kept.payload) else {
+                let detail = format!("the newest {delegator} is too large to be kept here, and its keys with it");
+                refused = Denial::new(Reason::SeedUnverified, detail);
+                continue;
+            };
+            match tuf::verify::verify_delegated_metadata(&payload, role, file) {
+                Ok(statement) => return Ok((statement, Some(Expect::Guard(guard.name.clone(), guard.revision)))),
+                Err(denial) => refused = denial,
+            }
+        }
+        Err(refused)
     }
 }

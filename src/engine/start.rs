@@ -1,7 +1,7 @@
 //! What must hold before the first request, and for a keystore that comes later.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::{Engine, Parts, Rules};
 use crate::domain::key::KeyState;
@@ -9,6 +9,7 @@ use crate::domain::name::{KeystoreName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::Custody;
 use crate::domain::public_key::KeyId;
+use crate::domain::time::Instant;
 use crate::keystore::Condition;
 use crate::ledger::{Ledger, LedgerError};
 
@@ -76,10 +77,11 @@ impl Engine {
             held.extend(ids);
         }
         let started = clock.now();
+        let destructions = Mutex::new(destructions(ledger.as_ref())?);
         let latches = super::latches::Latches::new(clock_bounds, clock.reading(), machine);
         let engine = Arc::new(Self {
             ledger,
-            desks,
+            desks: RwLock::new(Arc::new(desks)),
             rules: RwLock::new(Arc::new(rules)),
             clock,
             note_signer,
@@ -88,10 +90,15 @@ impl Engine {
             metrics: Arc::default(),
             explained: super::explain::Limiter::default(),
             checkpointing: tokio::sync::Mutex::new(()),
+            recording: tokio::sync::Mutex::new(()),
             held: Mutex::new(held),
             unlisted: Mutex::new(unlisted),
             latches,
+            destructions,
             started,
+            reloading: tokio::sync::Mutex::default(),
+            configuration: Mutex::default(),
+            besides: OnceLock::new(),
         });
         engine.judge_start()?;
         Ok(engine)
@@ -101,7 +108,7 @@ impl Engine {
     pub async fn list_late_keystores(&self) {
         let late = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for name in late {
-            let Some(desk) = self.desks.get(&name) else { continue };
+            let Some(desk) = self.desks().get(&name).cloned() else { continue };
             let keystore = Arc::clone(desk.keystore());
             let listed = tokio::task::spawn_blocking(move || match keystore.probe() {
                 Condition::Ready => keystore.public_keys().ok(),
@@ -110,7 +117,7 @@ impl Engine {
             let Ok(Some(keys)) = listed.await else { continue };
             let ids: BTreeSet<KeyId> = keys.iter().map(|key| key.id()).collect();
             match offline_key(self.ledger.as_ref(), &self.rules(), &name, &ids) {
-                Ok(None) => tracing::info!(keystore = %name, keys = ids.len(), "the keystore is ready"),
+                Ok(None) => tracing::debug!(keystore = %name, keys = ids.len(), "the keystore was listed"),
                 Ok(Some(offline)) => {
                     tracing::error!(%offline, "the keystore is latched");
                     self.latches.latch_keystore(&name, offline.to_string());
@@ -154,6 +161,16 @@ pub(super) fn offline_key(
         }
     }
     Ok(None)
+}
+
+/// Destructions that were asked for and have not ended, with the time when they are due.
+fn destructions(ledger: &dyn Ledger) -> Result<BTreeMap<KeyId, Instant>, LedgerError> {
+    let mut waiting = BTreeMap::new();
+    for repository in ledger.repositories()? {
+        let view = ledger.view(&repository)?;
+        waiting.extend(view.keys.iter().filter_map(|key| Some((key.id(), key.history.destruction?.due))));
+    }
+    Ok(waiting)
 }
 
 /// Says which keys of the records are not where the records say. They fail when they are asked for.

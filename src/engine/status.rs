@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Call, Engine, Latch};
+use super::{Call, ConfigurationStatus, Engine, KeyUse, Latch};
 use crate::domain::algorithm::Algorithm;
 use crate::domain::freeze::Freeze;
 use crate::domain::grant::Verb;
@@ -28,12 +28,16 @@ pub struct Status {
     pub keystores: Vec<KeystoreStatus>,
     /// Guards.
     pub guards: Vec<GuardStatus>,
+    /// Keys that sign, with their limits.
+    pub key_uses: Vec<KeyUse>,
     /// Size of the audit tree.
     pub tree_size: u64,
     /// What an operator should know.
     pub warnings: Vec<String>,
     /// Since when it runs.
     pub started: Instant,
+    /// The configuration in force.
+    pub configuration: Option<ConfigurationStatus>,
 }
 
 /// One keystore.
@@ -80,7 +84,7 @@ impl Engine {
             self.rules().admit_daemon(call, Verb::Status)?;
             scope.admit();
             let mut keystores = Vec::new();
-            for (name, desk) in &self.desks {
+            for (name, desk) in &*self.desks() {
                 keystores.push(self.keystore_status(name, Arc::clone(desk.keystore())).await);
             }
             let identity = self.ledger.identity();
@@ -91,9 +95,11 @@ impl Engine {
                 freezes: self.freezes(),
                 keystores,
                 guards: self.guards()?,
+                key_uses: self.key_uses()?,
                 tree_size: self.ledger.tree_size().map_err(|error| error.denial())?,
                 warnings: self.warnings()?,
                 started: self.started,
+                configuration: self.configuration(),
             })
         })
         .await
@@ -156,11 +162,12 @@ impl Engine {
             let what = "[machine] check is off: that this ledger was copied to another machine cannot be noticed";
             warnings.push(what.to_owned());
         }
-        for (name, desk) in &self.desks {
+        for (name, desk) in &*self.desks() {
             if let KeystoreCondition::NotReady { cause, since } = desk.keystore().probe() {
                 warnings.push(format!("keystore {name} does not sign since {since}: {cause}"));
             }
         }
+        warnings.extend(self.besides.get().into_iter().flat_map(|besides| besides()));
         let now = self.now();
         for repository in self.ledger.repositories().map_err(|error| error.denial())? {
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
@@ -176,10 +183,19 @@ impl Engine {
             if view.roots.is_unrooted() {
                 warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));
             }
+            for key in &view.keys {
+                if let Some(failed) = key.history.destruction.and_then(|destruction| destruction.failed) {
+                    let (id, keystore) = (key.id(), &key.keystore);
+                    warnings.push(format!(
+                        "key {id} of {repository} was not destroyed at {failed}; keystore {keystore} is asked again"
+                    ));
+                }
+            }
             for root in view.roots.iter().filter(|root| root.expires <= now) {
                 warnings.push(format!("root {} of {repository} expired at {}", root.version, root.expires));
             }
         }
+        warnings.extend(self.key_uses()?.iter().flat_map(KeyUse::warnings));
         warnings.push("no anchor is set: a restored older copy of this machine's disk cannot be noticed".to_owned());
         Ok(warnings)
     }

@@ -16,9 +16,10 @@ use std::sync::atomic::AtomicU64;
 
 pub use error::{CommitError, LedgerError};
 pub use unit::{Change, Committed, Expect, Intent, Unit};
-pub use view::View;
+pub use view::{Kept, View};
 
 use crate::audit::merkle;
+use crate::domain::approval::{Pending, PendingId};
 use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
@@ -64,8 +65,14 @@ pub trait Ledger: Send + Sync {
     /// The file of a root that was shown here.
     fn root_file(&self, digest: &Sha256Digest) -> Result<Option<Vec<u8>>, LedgerError>;
 
-    /// The payload of a guard's head, when it was small enough to be kept.
-    fn head_payload(&self, guard: &GuardName) -> Result<Option<Vec<u8>>, LedgerError>;
+    /// A guard, closed epochs included, with what is kept of its head.
+    fn guard(&self, name: &GuardName) -> Result<Option<Kept>, LedgerError>;
+
+    /// Everything that waits for people, in every repository and in none, the oldest first.
+    fn pending(&self) -> Result<Vec<Pending>, LedgerError>;
+
+    /// What people are to read before they approve. Never other bytes than those of the digest.
+    fn pending_payload(&self, id: &PendingId) -> Result<Option<Vec<u8>>, LedgerError>;
 
     /// Key generations that began and did not end: a crash may have left a key on a token.
     fn intents(&self) -> Result<Vec<Intent>, LedgerError>;

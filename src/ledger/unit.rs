@@ -1,9 +1,11 @@
 //! What is committed together.
 
 use crate::domain::algorithm::Algorithm;
+use crate::domain::approval::{Pending, PendingId};
 use crate::domain::audit_event::Event;
 use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::{KeyRecord, RoleSet};
+use crate::domain::law::attended::Approved;
 use crate::domain::name::{KeystoreName, RepositoryName, Sha256Digest, Version};
 use crate::domain::public_key::KeyId;
 use crate::domain::root::Roots;
@@ -23,6 +25,14 @@ pub struct Unit {
     pub after: Vec<usize>,
 }
 
+impl Unit {
+    /// Uses an approval up, with what the unit does.
+    pub fn uses(&mut self, approved: Approved) {
+        self.expects.push(Expect::Pending(approved.id, approved.revision));
+        self.changes.push(Change::PendingEnds(approved.id));
+    }
+}
+
 /// Something that a decision read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -34,6 +44,8 @@ pub enum Expect {
     Roots(RepositoryName, u64),
     /// The revision of freezes, latches and the machine's mark.
     Switches(u64),
+    /// The revision of what waits for people.
+    Pending(PendingId, u64),
 }
 
 /// A change of what is remembered.
@@ -65,6 +77,15 @@ pub enum Change {
     Switches(Switches),
     /// A key generation begins.
     IntentBegins(Intent),
+    /// Something that waits for people, new or changed.
+    Pending {
+        /// What waits.
+        pending: Pending,
+        /// What they are to read; `None` leaves what is on record.
+        payload: Option<Vec<u8>>,
+    },
+    /// It waits no longer: used, void, or expired.
+    PendingEnds(PendingId),
     /// A key generation ended, in a record or in a failure that left nothing.
     IntentEnds(String),
 }

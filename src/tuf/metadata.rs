@@ -1,13 +1,14 @@
 //! A payload of kind `tuf` becomes a statement, or is refused. (`law.md` section 3; TUF specification 1.0.34, sections
 //! 4.2 to 4.6) Root is not read here: see [`super::root`].
 
+use crate::domain::delegation::Delegations;
 use crate::domain::key::ContentKind;
 use crate::domain::name::{MetadataType, Role, Sha256Digest};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::statement::{ListedFile, Listing, Statement};
 
 use super::canonical::{Limits, Object, Value, parse_canonical};
-use super::delegations::check_delegations;
+use super::delegations::read_delegations;
 use super::fields::{malformed, object, read_header, read_type, read_version, shown, unreadable};
 
 /// Reads the canonical bytes of `signed` of targets, snapshot or timestamp metadata, at most `max_bytes` of them.
@@ -26,16 +27,18 @@ pub fn read_signed(payload: &[u8], max_bytes: usize) -> Result<Statement, Denial
         return Err(Denial::new(Reason::OfflineRole, "root online: the payload is root metadata"));
     }
     let header = read_header(signed)?;
+    let mut delegations = None;
     let listing = match header.metadata_type {
         MetadataType::Timestamp => timestamp_listing(signed)?,
         MetadataType::Snapshot => snapshot_listing(signed)?,
         MetadataType::Targets | MetadataType::Root => {
-            check_targets(signed)?;
+            delegations = read_targets(signed)?;
             Listing::new()
         }
     };
     let kind = ContentKind::Tuf;
-    Ok(Statement::read_by_content_room(kind, header.metadata_type, header.version, header.expires, listing, payload))
+    let super::fields::Header { metadata_type, version, expires } = header;
+    Ok(Statement::read_by_content_room(kind, metadata_type, version, expires, listing, delegations, payload))
 }
 
 fn timestamp_listing(signed: &Object) -> Result<Listing, Denial> {
@@ -74,7 +77,7 @@ fn listed_file(file: &str, entry: &Value) -> Result<ListedFile, Denial> {
     })
 }
 
-fn check_targets(signed: &Object) -> Result<(), Denial> {
+fn read_targets(signed: &Object) -> Result<Option<Delegations>, Denial> {
     for (name, entry) in object(signed, "targets")?.iter() {
         let complete = || {
             let entry = entry.as_object().ok_or_else(|| malformed("no object"))?;
@@ -88,8 +91,8 @@ fn check_targets(signed: &Object) -> Result<(), Denial> {
         complete().map_err(|denial: Denial| malformed(format!("target `{}`: {}", shown(name), denial.detail)))?;
     }
     match signed.get("delegations") {
-        None => Ok(()),
-        Some(Value::Object(delegations)) => check_delegations(delegations),
+        None => Ok(None),
+        Some(Value::Object(delegations)) => read_delegations(delegations).map(Some),
         Some(_) => Err(malformed("delegations are no object")),
     }
 }

@@ -10,12 +10,14 @@
 //! - [`verify`]: published metadata under a trusted root, to seed a guard.
 //! - [`attached`]: the signed snapshot that comes along with a timestamp.
 //! - [`change`]: what the next root must change, for a rotation.
+//! - [`difference`]: the differences of two versions of other metadata, for people who approve one.
 //! - [`summary`]: the differences of two roots, for people.
 
 pub mod attached;
 pub mod canonical;
 pub mod change;
 mod delegations;
+pub mod difference;
 pub mod envelope;
 mod fields;
 pub mod key_id;

@@ -244,7 +244,7 @@ fn check_signed(by: &RootFile, root: &RootFile) -> Result<(), Denial> {
     Err(Denial::new(Reason::RootUnverified, detail))
 }
 
-fn is_signed_by(tuf_key_id: &str, key: &PublicKey, envelope: &Envelope) -> bool {
+pub(super) fn is_signed_by(tuf_key_id: &str, key: &PublicKey, envelope: &Envelope) -> bool {
     let signature = envelope.signatures.iter().find(|one| one.key_id == tuf_key_id);
     signature
         .and_then(|one| Signature::from_der(key.algorithm(), &one.signature).ok())

@@ -6,12 +6,13 @@ use crate::domain::signature::Encoding;
 
 impl From<Denial> for v1::Refusal {
     fn from(denial: Denial) -> Self {
-        let Denial { reason, detail } = denial;
+        let Denial { reason, detail, pending } = denial;
         Self {
             reason: reason.name().to_owned(),
             outcome: reason.outcome().name().to_owned(),
             detail,
             advice: reason.advice().to_owned(),
+            approval: pending.map(|id| id.to_string()).unwrap_or_default(),
         }
     }
 }
@@ -59,6 +60,9 @@ mod tests {
     fn the_descriptor_names_every_service() {
         let set = <prost_types::FileDescriptorSet as prost::Message>::decode(crate::wire::DESCRIPTOR_SET).unwrap();
         let services: Vec<_> = set.file.iter().flat_map(|file| &file.service).map(|service| service.name()).collect();
-        assert_eq!(services, ["SigningService", "KeyService", "RootService", "AuditService", "AdminService"]);
+        assert_eq!(
+            services,
+            ["SigningService", "KeyService", "RootService", "ApprovalService", "AuditService", "AdminService"]
+        );
     }
 }

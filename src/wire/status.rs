@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::v1;
-use crate::domain::outcome::{GrpcCode, Outcome, Reason};
+use crate::domain::outcome::{Denial, GrpcCode, Outcome, Reason};
 
 /// `ErrorInfo.domain` of every refusal of ours.
 pub const ERROR_DOMAIN: &str = "sealward";
@@ -26,12 +26,20 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// members `request_id`, `advice` and `outcome`. What failed because of load carries `RetryInfo`; a denial never does,
 /// because waiting a second does not change it.
 pub fn to_status(reason: Reason, detail: &str, request_id: &str) -> Status {
+    of_denial(&Denial::new(reason, detail), request_id)
+}
+
+/// As [`to_status`]; what waits for people is named by the metadata member `approval`.
+pub fn of_denial(denial: &Denial, request_id: &str) -> Status {
+    let Denial { reason, detail, pending } = denial;
+    let reason = *reason;
     let detail = shortened(detail, MAX_DETAIL_BYTES);
-    let metadata = HashMap::from([
+    let mut metadata = HashMap::from([
         ("request_id".to_owned(), shortened(request_id, MAX_REQUEST_ID_BYTES).to_owned()),
         ("advice".to_owned(), reason.advice().to_owned()),
         ("outcome".to_owned(), reason.outcome().name().to_owned()),
     ]);
+    metadata.extend(pending.map(|id| ("approval".to_owned(), id.to_string())));
     let mut details = ErrorDetails::with_error_info(reason.name(), ERROR_DOMAIN, metadata);
     if reason.grpc_code() == GrpcCode::ResourceExhausted && reason.outcome() == Outcome::Failed {
         details.set_retry_info(Some(RETRY_AFTER));
@@ -52,6 +60,7 @@ pub fn from_status(status: &Status) -> Option<Refused> {
         detail,
         advice: metadata.remove("advice").unwrap_or_default(),
         request_id: metadata.remove("request_id").unwrap_or_default(),
+        approval: metadata.remove("approval").unwrap_or_default(),
         retry_after: status.get_details_retry_info().and_then(|info| info.retry_delay),
         code: Some(status.code()),
         reason: info.reason,
@@ -73,6 +82,8 @@ pub struct Refused {
     pub advice: String,
     /// The request, as logs and leaves name it; empty for an item of a batch.
     pub request_id: String,
+    /// What people must approve first, by its name; empty otherwise.
+    pub approval: String,
     /// How long to wait before asking again, where the daemon said so.
     pub retry_after: Option<Duration>,
     /// The status code; `None` for an item of a batch.
@@ -81,7 +92,7 @@ pub struct Refused {
 
 impl From<v1::Refusal> for Refused {
     fn from(refusal: v1::Refusal) -> Self {
-        let v1::Refusal { reason, outcome, detail, advice } = refusal;
+        let v1::Refusal { reason, outcome, detail, advice, approval } = refusal;
         Self {
             known: known(&reason),
             denied: outcome == Outcome::Denied.name(),
@@ -89,6 +100,7 @@ impl From<v1::Refusal> for Refused {
             detail,
             advice,
             request_id: String::new(),
+            approval,
             retry_after: None,
             code: None,
         }

@@ -6,10 +6,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod approvals;
 mod bad_input;
+mod certificates;
 mod doors;
 mod examples;
 mod first_light;
+mod floods;
+mod guard;
 mod ledger_faults;
+mod reload;
 mod roots;
+mod rotation;
+mod rotation_kills;
+mod rotation_page;
+mod sign_stream;
 mod switches;
+mod thresholds;

@@ -9,40 +9,50 @@ use crate::support::roots::{Holder, RootPlan, public};
 use crate::support::{World, in_seconds, snapshot, targets, timestamp, tomorrow};
 
 /// A repository with its three first keys.
-struct Repository {
-    world: World,
-    holders: [Holder; 3],
-    roles: Vec<(&'static str, Vec<PublicKey>)>,
-    expires: String,
+pub(crate) struct Repository {
+    pub(crate) world: World,
+    pub(crate) holders: [Holder; 3],
+    pub(crate) roles: Vec<(&'static str, Vec<PublicKey>)>,
+    pub(crate) expires: String,
 }
 
 impl Repository {
     fn new() -> Self {
-        let world = World::dev();
+        Self::in_world(World::dev())
+    }
+
+    /// In a world whose daemon runs.
+    pub(crate) fn in_world(world: World) -> Self {
         let roles = [("timestamp", true), ("snapshot", false), ("targets", false)]
             .map(|(role, new)| (role, vec![public(&world.key("demo", role, new))]))
             .to_vec();
         Self { world, holders: [Holder::new(), Holder::new(), Holder::new()], roles, expires: in_seconds(90 * 86_400) }
     }
 
-    fn root(&self, version: i64, signers: &[usize]) -> Vec<u8> {
+    pub(crate) fn root(&self, version: i64, signers: &[usize]) -> Vec<u8> {
         self.root_with(version, signers, &self.roles, &self.expires)
     }
 
-    fn root_with(&self, version: i64, signers: &[usize], roles: &[(&str, Vec<PublicKey>)], expires: &str) -> Vec<u8> {
+    pub(crate) fn root_with(
+        &self,
+        version: i64,
+        signers: &[usize],
+        roles: &[(&str, Vec<PublicKey>)],
+        expires: &str,
+    ) -> Vec<u8> {
         let all: Vec<&Holder> = self.holders.iter().collect();
         let plan = RootPlan { version, root: (&all, 2), roles, expires };
         let signers: Vec<&Holder> = signers.iter().map(|index| &self.holders[*index]).collect();
         plan.signed_by(&signers)
     }
 
-    fn stage(&self, file: &[u8], pin: &str) -> Result<RootState, ClientError> {
+    pub(crate) fn stage(&self, file: &[u8], pin: &str) -> Result<RootState, ClientError> {
         let request =
             StageRootRequest { repository: "demo".into(), file: file.to_vec().into(), pin: pin.into(), retire: vec![] };
         self.world.with_client(async |client| client.stage_root(request).await.map(|answer| answer.state.unwrap()))
     }
 
-    fn publish(&self, file: &[u8], pin: &str) -> Result<RootState, ClientError> {
+    pub(crate) fn publish(&self, file: &[u8], pin: &str) -> Result<RootState, ClientError> {
         let request = PublishRootRequest {
             repository: "demo".into(),
             file: file.to_vec().into(),
@@ -57,17 +67,17 @@ impl Repository {
         self.world.with_client(async |client| client.seed_guard(request).await.map(|answer| answer.version))
     }
 
-    fn state_of(&self, state: &RootState, key: &PublicKey) -> String {
+    pub(crate) fn state_of(&self, state: &RootState, key: &PublicKey) -> String {
         let id = key.id().to_string();
         state.keys.iter().find(|other| other.public_key.as_ref().unwrap().key == id).unwrap().state.clone()
     }
 }
 
-fn pin(file: &[u8]) -> String {
+pub(crate) fn pin(file: &[u8]) -> String {
     Sha256Digest::of(file).to_string()
 }
 
-fn reason<T: std::fmt::Debug>(result: Result<T, ClientError>) -> String {
+pub(crate) fn reason<T: std::fmt::Debug>(result: Result<T, ClientError>) -> String {
     result.unwrap_err().reason().to_owned()
 }
 

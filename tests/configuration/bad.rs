@@ -62,7 +62,7 @@ fn every_required_key_is_missed() {
         ("directory = \"ledger\"\n", "`directory`"),
         ("unseal = { identity = { file = \"identity\" } }\n", "`unseal`"),
         ("name = \"local\"\n", "`name`"),
-        ("kind = \"unix\"\n", "`kind`: unix or tcp-mtls"),
+        ("kind = \"unix\"\n", "`kind`: unix or tcp-mtls or tcp-token"),
         ("path = \"sock\"\n", "`path`"),
         ("directory = \"keys\"\n", "`directory`"),
         ("unseal = { passphrase = { credential = \"phrase\" } }\n", "`unseal`"),
@@ -122,6 +122,7 @@ fn numbers_outside_their_range_are_refused() {
         ("keystore = \"hsm\"", "release_rate = { per_hour = 0, burst = 1 }"),
         ("keystore = \"hsm\"", "release_rate = { per_hour = 1, burst = 0 }"),
         ("keystore = \"hsm\"", "release_rate = { per_hour = 4294967296 }"),
+        ("keystore = \"hsm\"", "max_signatures = { warn = 0 }"),
         ("keystore = \"hsm\"", "max_payload_bytes = 0"),
         ("keystore = \"hsm\"", "max_payload_bytes = 1_000_000_000"),
         ("keystore = \"hsm\"", "max_version_step = 0"),
@@ -286,15 +287,17 @@ fn root_and_offline_roles_have_no_keys_here() {
 }
 
 #[test]
-fn attended_custody_is_refused_as_not_yet_built() {
-    let text = usual_with("keystore = \"hsm\"", "custody = \"attended\"");
-    let line = mistake(&text);
-    assert!(line.starts_with(&line_of(&text, "custody = ")), "{line}");
-    assert!(line.contains("[not-yet-built]") && line.contains("attended custody is not yet built"), "{line}");
-    let text = usual_with("[repository.role.timestamp]", "[repository.role.targets]\n[repository.role.timestamp]");
-    let line = mistake(&text);
-    assert!(line.starts_with(&line_of(&text, "[repository.role.targets]")), "{line}");
-    assert!(line.contains("it is what this role has unless configured"), "{line}");
+fn approvals_where_nobody_approves_are_a_mistake() {
+    for key in ["approvals = 2", "approval_expiry = \"1h\"", "max_pending = 3"] {
+        let text = usual_with("keystore = \"hsm\"", key);
+        let line = mistake(&text);
+        assert!(line.starts_with(&line_of(&text, key)), "{line}");
+        assert!(line.contains("[conflict]") && line.contains("goes with custody = \"attended\""), "{line}");
+    }
+    for (key, why) in [("approvals = 0", "1 to 16"), ("approvals = 17", "1 to 16"), ("max_pending = 257", "1 to 256")] {
+        let line = mistake(&usual_with("keystore = \"hsm\"", &format!("custody = \"attended\"\n{key}")));
+        assert!(line.contains("[out-of-range]") && line.contains(why), "{line}");
+    }
 }
 
 #[test]
@@ -361,4 +364,12 @@ fn a_clock_strays_within_bounds_and_a_file_that_nobody_reads_is_not_named() {
     }
     let line = mistake(&least_and("[machine]\ncheck = false\nid_file = \"id\"\n"));
     assert!(line.contains("[conflict]") && line.contains("`id_file`"), "{line}");
+}
+
+#[test]
+fn a_listener_for_tokens_without_a_provider_of_tokens_is_refused() {
+    let listener = "[[listener]]\nname = \"ci\"\nkind = \"tcp-token\"\naddress = \"127.0.0.1:0\"\ncertificate = \"c.pem\"\n\
+                    key = { file = \"k.pem\" }\n";
+    let line = mistake(&least_and(listener));
+    assert!(line.contains("[missing-key] a tcp-token listener needs a provider of tokens"), "{line}");
 }

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealward::config::settings::{
-    ListenerKind, LogFormat, LogLevel, ObserveSettings, SocketGroup, TcpEndpoint, UnixEndpoint,
+    ListenerKind, LogFormat, LogLevel, MtlsSettings, ObserveSettings, SocketGroup, TcpCallers, TcpEndpoint,
+    UnixEndpoint,
 };
 use sealward::domain::caller::CallerPattern;
 use sealward::domain::grant::Verb;
 use sealward::domain::name::Role;
 use sealward::domain::policy::{Custody, ReleaseRate, RolePolicy};
+use sealward::domain::thresholds::Thresholds;
 use sealward::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
 
 use super::{LEAST, good, least_and, usual, usual_with};
@@ -76,7 +78,7 @@ log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_fact
 log = { format = "json", level = "trace" }
 clock = { skew = "5s", jump = "24h" }
 machine = { id_file = "/var/lib/host/id" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3 }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s" }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -101,6 +103,9 @@ address = "0.0.0.0:7443"
 certificate = "c.pem"
 key = { credential = "tls.key" }
 client_ca = "ca.pem"
+crls = ["a.crl", "/b.crl"]
+unknown_revocation = "allow"
+deny_list = "denied"
 [[listener]]
 name = "e"
 kind = "tcp-mtls"
@@ -124,19 +129,26 @@ pattern = "acme/**"
 require_root = true
 require_snapshot_bytes = true
 max_keys = 5
+destroy_delay = "2d"
 [repository.role.snapshot]
 custody = "online"
 max_expiry = "2w"
 max_payload_bytes = 1000
 max_version_step = 2
 first_listed_max = 3
+max_supersedes = 2
 release_rate = { per_hour = 4, burst = 5 }
+cryptoperiod = { warn = "70d", stage = "80d", refuse = "90d" }
+max_signatures = { refuse = 6 }
 keystore = "hsm"
 algorithm = "ecdsa-p384"
 [repository.role.targets]
 custody = "offline"
 [repository.role."releases/stable"]
-custody = "online"
+custody = "attended"
+approvals = 2
+approval_expiry = "2h"
+max_pending = 7
 "#,
     );
     assert_eq!(configuration.log_key.path, Path::new("/var/key"));
@@ -149,6 +161,8 @@ custody = "online"
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
+    assert_eq!((limits.connections_per_caller, limits.requests_per_caller), (4, 5));
+    assert_eq!((limits.bytes_in_flight, limits.answer_patience), (400_000_000, Duration::from_secs(6)));
     assert_eq!(configuration.observe, Some(ObserveSettings::Loopback("[::1]:9464".parse().unwrap())));
     let kinds: Vec<_> = configuration.listeners.iter().map(|listener| &listener.kind).collect();
     let group = Some(SocketGroup::Name("wheel".into()));
@@ -156,14 +170,20 @@ custody = "online"
     assert_eq!(kinds[0], &bind("/run/a", 0o600, group));
     assert_eq!(kinds[1], &bind("/run/b", 0o640, Some(SocketGroup::Id(7))));
     assert_eq!(kinds[2], &ListenerKind::Unix(UnixEndpoint::Activation("local".into())));
-    let ListenerKind::TcpMtls(tcp) = kinds[3] else { panic!() };
+    let ListenerKind::Tcp(tcp) = kinds[3] else { panic!() };
     assert_eq!(tcp.endpoint, TcpEndpoint::Bind("0.0.0.0:7443".parse().unwrap()));
-    assert_eq!(tcp.key, SecretSource::Credential("tls.key".into()));
+    assert_eq!(tcp.server.key, SecretSource::Credential("tls.key".into()));
+    assert_eq!(tcp.server.certificate, Path::new("/etc/sealward/c.pem"));
     assert_eq!(
-        (tcp.certificate.as_path(), tcp.client_ca.as_path()),
-        (Path::new("/etc/sealward/c.pem"), Path::new("/etc/sealward/ca.pem"))
+        tcp.callers,
+        TcpCallers::Certificates(MtlsSettings {
+            client_ca: "/etc/sealward/ca.pem".into(),
+            crls: vec!["/etc/sealward/a.crl".into(), "/b.crl".into()],
+            allow_unknown_revocation: true,
+            deny_list: Some("/etc/sealward/denied".into()),
+        })
     );
-    let ListenerKind::TcpMtls(tcp) = kinds[4] else { panic!() };
+    let ListenerKind::Tcp(tcp) = kinds[4] else { panic!() };
     assert_eq!(tcp.endpoint, TcpEndpoint::Activation("remote".into()));
 
     let KindSettings::Pkcs11(token) = &configuration.keystores[0].kind else { panic!() };
@@ -178,6 +198,7 @@ custody = "online"
 
     let policy = configuration.policies.find(&"acme/x/y".parse().unwrap()).unwrap();
     assert_eq!((policy.require_root, policy.require_snapshot_bytes, policy.max_keys), (true, true, 5));
+    assert_eq!(policy.destroy_delay_seconds, 2 * 86_400);
     let snapshot = &policy.roles[&Role::Snapshot];
     let expected = RolePolicy {
         custody: Custody::Online,
@@ -185,13 +206,21 @@ custody = "online"
         max_payload_bytes: 1000,
         max_version_step: 2,
         first_listed_max: 3,
+        max_supersedes: 2,
         release_rate: ReleaseRate { per_hour: 4, burst: 5 },
+        cryptoperiod: Thresholds { warn: Some(70 * 86_400), stage: Some(80 * 86_400), refuse: Some(90 * 86_400) },
+        max_signatures: Thresholds { refuse: Some(6), ..Thresholds::default() },
+        approvals: 1,
+        approval_expiry_seconds: 86_400,
+        max_pending: 16,
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),
     };
     assert_eq!(snapshot, &expected);
     assert_eq!(policy.roles[&Role::Targets].custody, Custody::Offline);
-    assert!(policy.roles.contains_key(&"releases/stable".parse().unwrap()));
+    let stable = &policy.roles[&"releases/stable".parse().unwrap()];
+    assert_eq!((stable.custody, stable.approvals), (Custody::Attended, 2));
+    assert_eq!((stable.approval_expiry_seconds, stable.max_pending), (7200, 7));
 }
 
 #[test]

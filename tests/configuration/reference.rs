@@ -93,19 +93,34 @@ fn the_reference_names_every_warning() {
     let rows: BTreeSet<&str> =
         warnings.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let mut named = BTreeSet::new();
-    let sources = ["src/config/warnings.rs", "src/config/read/listener.rs", "src/config/read/keystore.rs"];
-    let code: String = sources.iter().map(|file| fs::read_to_string(root().join(file)).unwrap()).collect();
+    let code: String =
+        sources(&root().join("src/config")).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     for call in code.split("report.warning(").skip(1) {
         named.insert(call.split('"').nth(1).unwrap().to_owned());
     }
     assert_eq!(rows, named.iter().map(String::as_str).collect());
 }
 
+/// Every source file below a directory.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            files.extend(sources(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files
+}
+
 /// Every block of TOML in the documents is a file or a part of one; a part is read with the least that it lacks.
 #[test]
 fn every_block_of_toml_in_the_documents_reads() {
     let mut blocks = 0;
-    for file in ["docs/configuration.md", "systemd/README.md", "softhsm/README.md", "hsm-config/README.md"] {
+    for file in
+        ["docs/configuration.md", "docs/rotation.md", "systemd/README.md", "softhsm/README.md", "hsm-config/README.md"]
+    {
         let text = fs::read_to_string(root().join(file)).unwrap();
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().unwrap();

@@ -28,11 +28,15 @@ fn a_grant_that_never_matches_is_told_with_its_place() {
 
 #[test]
 fn a_role_that_nobody_may_sign_is_told() {
-    let snapshot = usual_with("[[grant]]", "[repository.role.snapshot]\n[[grant]]");
+    let snapshot = usual_with("[[grant]]", "[repository.role.snapshot]\nkeystore = \"hsm\"\n[[grant]]");
     let text = warning(&snapshot);
+    let place = line_of(&snapshot, "[repository.role.snapshot]");
+    assert!(text.starts_with(&format!("/etc/sealward/sealward.toml:{place}18: ")), "where the role stands: {text}");
     assert!(text.contains("[role-without-grant] no grant lets anybody sign snapshot of `acme/app`"), "{text}");
     let verb = warning(&usual_with("[\"sign\"]", "[\"explain\"]"));
     assert!(verb.contains("[role-without-grant]"), "{verb}");
+    let keyless = warning(&usual_with("keystore = \"hsm\"\n", ""));
+    assert!(keyless.contains("[role-without-keystore] timestamp of `acme/app`"), "{keyless}");
     let offline = usual_with("[[grant]]", "[repository.role.targets]\ncustody = \"offline\"\n[[grant]]");
     assert!(good(&offline).warnings.is_empty(), "an offline role needs no grant");
     let pattern = usual_with("name = \"acme/app\"", "pattern = \"acme/*\"");
@@ -46,7 +50,22 @@ fn a_wildcard_that_reaches_targets_is_told() {
         assert!(text.contains("[wildcard-reaches-targets]"), "{text}");
     }
     assert!(good(&usual_with("[\"timestamp\"]", "[\"time*\"]")).warnings.is_empty());
-    assert!(good(&usual_with("[\"timestamp\"]", "[\"timestamp\", \"targets\"]")).warnings.is_empty(), "said, so meant");
+    let told =
+        usual_with("[[grant]]", "[repository.role.targets]\ncustody = \"online\"\nkeystore = \"hsm\"\n[[grant]]");
+    let told = told.replace("[\"timestamp\"]", "[\"timestamp\", \"targets\"]");
+    assert!(good(&told).warnings.is_empty(), "said, so meant");
+    for verb in ["delegate", "approve"] {
+        let text =
+            good(&told.replace("[\"sign\"]", &format!("[\"{verb}\"]")).replace("\"targets\"]", "\"*\"]")).warnings;
+        let wanted = format!("[wildcard-reaches-targets] roles `*` lets these callers {verb} targets too");
+        assert!(text.iter().any(|line| line.contains(&wanted)), "{text:#?}");
+    }
+    let bins: String = ["a", "b", "c/d", "e"]
+        .map(|role| format!("[repository.role.\"{role}\"]\ncustody = \"online\"\nkeystore = \"hsm\"\n"))
+        .concat();
+    let wide = told.replace("[[grant]]", &format!("{bins}[[grant]]")).replace("\"targets\"]", "\"**\"]");
+    let text = warning(&wide);
+    assert!(text.contains("roles `**` lets these callers sign targets, a, b, c/d and 1 more too"), "{text}");
 }
 
 #[test]
@@ -72,4 +91,132 @@ fn other_oddities_are_told() {
     let no_role =
         warning(&least_and(&super::USUAL.replace("[[repository]]", "[[repository]]\nname = \"b\"\n[[repository]]")));
     assert!(no_role.contains("[no-role] `b`"), "{no_role}");
+}
+
+/// The usual file with another grant at its end, and where that grant stands.
+fn with_grant(callers: &str, verbs: &str, repositories: &str, roles: &str) -> (String, String) {
+    let list = |text: &str| text.split(' ').map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    let grant = format!(
+        "[[grant]]\ncallers = [{}]\nverbs = [{}]\nrepositories = [{}]\nroles = [{}]\n",
+        list(callers),
+        list(verbs),
+        list(repositories),
+        list(roles)
+    );
+    let line = usual().matches('\n').count() + 1;
+    (format!("{}{grant}", usual()), format!("/etc/sealward/sealward.toml:{line}:1: "))
+}
+
+#[test]
+fn a_grant_that_gives_nothing_says_why() {
+    for (verbs, repositories, roles, wanted) in [
+        (
+            "read",
+            "amce/app",
+            "**",
+            "[grant-never-matches] this grant gives nothing: amce/app: no [[repository]] declares it",
+        ),
+        (
+            "explain",
+            "acme/app",
+            "snapshto",
+            "[grant-never-matches] this grant gives nothing: none of the roles that it names",
+        ),
+        ("sign", "acme/app", "root", "[grant-never-matches] this grant gives nothing: none of the roles that it names"),
+        (
+            "delegate",
+            "acme/app",
+            "timestamp",
+            "[grant-never-matches] this grant gives nothing: of the roles that it names",
+        ),
+        (
+            "status",
+            "acme/app",
+            "**",
+            "[grant-never-matches] this grant gives nothing: `status` is about the whole daemon",
+        ),
+        (
+            "explain delegate",
+            "acme/app",
+            "timestamp",
+            "[verb-never-granted] `delegate` is not given by this grant: of the",
+        ),
+        (
+            "read",
+            "acme/app amce/app",
+            "**",
+            "[pattern-never-matches] no [[repository]] has a name that `amce/app` means",
+        ),
+        ("explain", "acme/app", "timestamp snapshto", "[pattern-never-matches] no role of the repositories that this"),
+    ] {
+        let (text, place) = with_grant("unix:7", verbs, repositories, roles);
+        let warning = warning(&text);
+        assert!(warning.starts_with(&format!("{place}{wanted}")), "{verbs} {repositories} {roles}: {warning}");
+    }
+    let offline = usual_with("[[grant]]", "[repository.role.targets]\ncustody = \"offline\"\n[[grant]]");
+    let offline = format!(
+        "{offline}[[grant]]\ncallers = [\"unix:7\"]\nverbs = [\"sign\"]\nrepositories = [\"**\"]\nroles = [\"targets\"]\n"
+    );
+    let text = warning(&offline);
+    assert!(
+        text.contains("[grant-never-matches]") && text.contains("targets of acme/app: the role is offline"),
+        "{text}"
+    );
+    let (roots, _) = with_grant("unix:7", "manage-roots", "acme/app", "root");
+    assert!(good(&roots).warnings.is_empty(), "manage-roots is for root");
+}
+
+#[test]
+fn a_grant_that_another_one_contains_is_told_with_its_line() {
+    let first = line_of(&usual(), "[[grant]]");
+    for (callers, repositories, roles) in
+        [("unix:1000", "acme/*", "timestamp"), ("unix:1000", "**", "*"), ("unix:1000 unix:7", "acme/app", "t*p")]
+    {
+        let (text, place) = with_grant(callers, "explain sign", repositories, roles);
+        let told = good(&text).warnings;
+        let line = place.split(':').nth(1).unwrap();
+        let wanted = format!("[shadowed-grant] the grant in line {line} gives all that this one gives");
+        let found = told.iter().filter(|told| told.contains("shadowed")).collect::<Vec<_>>();
+        assert_eq!(found.len(), 1, "{told:#?}");
+        assert!(found[0].contains(&wanted) && found[0].contains(&format!(".toml:{first}1: ")), "{found:?}");
+    }
+    let (same, place) = with_grant("unix:1000", "sign", "acme/app", "timestamp");
+    let text = warning(&same);
+    let line = first.trim_end_matches(':');
+    assert_eq!(text, format!("{place}[duplicate-grant] the grant in line {line} gives exactly the same"));
+    for (callers, verbs, repositories, roles) in [
+        ("unix:7", "sign", "**", "timestamp"),
+        ("unix:1000", "explain", "**", "timestamp"),
+        ("unix-group:1000", "sign", "acme/app", "timestamp"),
+    ] {
+        let (text, _) = with_grant(callers, verbs, repositories, roles);
+        assert!(!good(&text).warnings.iter().any(|line| line.contains("shadowed") || line.contains("duplicate")));
+    }
+    let twice = warning(&usual_with("\"unix:1000\"", "\"unix:1000\", \"unix:1000\""));
+    assert!(twice.contains("[named-twice] `unix:1000`"), "{twice}");
+}
+
+#[test]
+fn the_line_of_a_person_shadows_that_of_their_identity() {
+    let person = "[[person]]\nname = \"alice\"\nidentities = [\"unix:1000\"]\n[[grant]]";
+    let text = usual_with("[[grant]]", person);
+    let grant = "[[grant]]\ncallers = [\"person:alice\"]\nverbs = [\"sign\", \"read\"]\nrepositories = [\"**\"]\nroles = [\"timestamp\"]\n";
+    assert!(warning(&format!("{text}{grant}")).contains("[shadowed-grant]"), "the daemon takes unix:1000 for alice");
+    let other = grant.replace("\"sign\", \"read\"", "\"sign\"").replace("**", "acme/app");
+    assert!(warning(&format!("{text}{other}")).contains("[duplicate-grant]"));
+}
+
+#[test]
+fn a_repository_pattern_that_is_never_chosen_is_told() {
+    let repositories = |first: &str, second: &str| {
+        let role = "[repository.role.timestamp]\nkeystore = \"hsm\"\n";
+        let one = |pattern: &str| format!("pattern = \"{pattern}\"\n{role}");
+        let two = format!("{}[[repository]]\n{}", one(first), one(second));
+        usual_with(&format!("name = \"acme/app\"\n{role}"), &two).replace("[\"acme/app\"]", "[\"**\"]")
+    };
+    let text = warning(&repositories("acme/**", "acme/*"));
+    assert!(text.contains("[repository-never-chosen] `acme/*` is never chosen: `acme/**` in line "), "{text}");
+    for (first, second) in [("acme/*", "acme/**"), ("a*", "*a")] {
+        assert!(good(&repositories(first, second)).warnings.is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sealward::domain::key::{KeyRecord, KeyState};
-use sealward::domain::law::roots::{Known, RootDecision, publish, stage};
+use sealward::domain::law::roots::{Known, RootDecision, publish, stage, withdraw};
 use sealward::domain::name::{Role, Sha256Digest};
 use sealward::domain::outcome::{Denial, Reason};
 use sealward::domain::policy::Custody;
@@ -22,7 +22,7 @@ fn published(model: &Model, candidate: &VerifiedRoot, pin: Option<Sha256Digest>)
 }
 
 fn known<'a>(model: &'a Model, held: &'a BTreeSet<KeyId>) -> Known<'a> {
-    Known { policy: &model.policy, keys: &model.keys, roots: &model.roots, held }
+    Known { policy: &model.policy, keys: &model.keys, roots: &model.roots, held, now: model.now }
 }
 
 /// Carries out what was decided.
@@ -242,6 +242,69 @@ fn a_first_root_that_left_a_key_behind_may_be_replaced_by_one_that_lists_it() {
     let decision = staged(&model, &lists_1, Some(lists_1.file_digest)).unwrap();
     apply(&mut model, decision);
     assert_eq!(states(&model, &[1, 11]), [KeyState::Active, KeyState::Pending]);
+}
+
+// --- withdrawing ---
+
+#[test]
+fn a_staged_root_may_be_withdrawn_which_undoes_what_it_did() {
+    let mut model = rooted();
+    model.add(11, "timestamp", KeyState::Pending);
+    let before = states(&model, &[1, 2, 3, 11]);
+    stage_in(&mut model, &full(2, &[11]));
+    let staged_revision = model.roots.revision;
+    let decision = withdraw(None, known(&model, &BTreeSet::new())).unwrap();
+    let RootDecision::Accepted { roots, keys } = &decision else { panic!("{decision:?}") };
+    assert_eq!((roots.staged.as_ref(), roots.revision), (None, staged_revision + 1));
+    assert!(roots.activated.is_empty() && roots.trusted == model.roots.trusted);
+    assert_eq!(keys.len(), 2, "only changed records change");
+    apply(&mut model, decision);
+    assert_eq!(states(&model, &[1, 2, 3, 11]), before);
+    assert!(model.allows("timestamp", &timestamp(2, 1)));
+    stage_in(&mut model, &full(2, &[1, 11]));
+    assert_eq!(states(&model, &[1, 11]), [KeyState::Active, KeyState::Active], "the next one may be another");
+}
+
+#[test]
+fn withdrawing_names_the_staged_root_or_none_and_changes_nothing_where_none_is() {
+    let mut model = rooted();
+    assert_eq!(withdraw(None, known(&model, &BTreeSet::new())).unwrap(), RootDecision::Unchanged);
+    let second = full(2, &[1]);
+    stage_in(&mut model, &second);
+    let of_another = Some(full(2, &[1, 9]).file_digest);
+    let denial = withdraw(of_another, known(&model, &BTreeSet::new())).unwrap_err();
+    assert_eq!(denial.reason, Reason::RootNotStaged);
+    assert!(denial.detail.contains(&second.file_digest.to_string()), "{denial}");
+    assert!(withdraw(Some(second.file_digest), known(&model, &BTreeSet::new())).is_ok());
+    model.roots.fork = Some(second.file_digest);
+    assert_eq!(withdraw(None, known(&model, &BTreeSet::new())).unwrap_err().reason, Reason::Latched);
+}
+
+#[test]
+fn a_first_root_that_is_withdrawn_leaves_an_unrooted_repository_that_is_not_new() {
+    let mut model = Model::new();
+    model.add(11, "timestamp", KeyState::Pending);
+    let first = full(1, &[11]);
+    let named = [key_id(1)].into();
+    let decision = stage(first.clone(), Some(first.file_digest), &named, known(&model, &BTreeSet::new())).unwrap();
+    apply(&mut model, decision);
+    assert_eq!(states(&model, &[1, 11]), [KeyState::Retiring, KeyState::Active]);
+    let decision = withdraw(None, known(&model, &BTreeSet::new())).unwrap();
+    apply(&mut model, decision);
+    assert_eq!(states(&model, &[1, 11]), [KeyState::Active, KeyState::Pending]);
+    assert!(model.roots.is_unrooted() && model.roots.revision > 0);
+}
+
+#[test]
+fn a_key_that_was_retired_while_a_root_was_staged_stays_retired_when_it_is_withdrawn() {
+    let mut model = rooted();
+    model.add(11, "timestamp", KeyState::Pending);
+    model.add(12, "timestamp", KeyState::Pending);
+    stage_in(&mut model, &full(2, &[11]));
+    model.put(12, KeyState::Retired);
+    let decision = withdraw(None, known(&model, &BTreeSet::new())).unwrap();
+    apply(&mut model, decision);
+    assert_eq!(states(&model, &[1, 11, 12]), [KeyState::Active, KeyState::Pending, KeyState::Retired]);
 }
 
 #[test]

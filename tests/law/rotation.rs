@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sealward::domain::guard::Step;
 use sealward::domain::key::KeyState;
+use sealward::domain::law::sign::meets_threshold;
 use sealward::domain::name::Role;
 use sealward::domain::outcome::Reason;
 use sealward::domain::public_key::KeyId;
@@ -58,6 +59,7 @@ fn a_key_of_a_delegated_role_needs_no_root() {
     model.policy.roles.insert("releases".parse().unwrap(), limits);
     model.add(21, "releases", KeyState::Active);
     model.seed("releases", &targets(1));
+    model.guards.remove(&Role::Targets); // nor does the delegator stand here
     assert!(model.allows("releases", &targets(2)));
 }
 
@@ -140,4 +142,36 @@ fn a_first_release_by_one_of_two_keys_leaves_the_other_to_cosign() {
     let guard = decision.released([(key_id(11), signature(11))].into()).unwrap();
     model.guards.insert(Role::Timestamp, guard);
     assert_eq!(signing(&model, &timestamp(2, 1)), [key_id(1)].into());
+}
+
+#[test]
+fn callers_that_take_one_signature_rotate_by_two_roots() {
+    // {old, new}: either key alone satisfies both roots.
+    let mut model = rotating(&[1, 11]);
+    for number in [1, 11] {
+        assert!(model.decide_one("timestamp", &timestamp(2, 1), number).is_ok(), "key {number} signs alone");
+    }
+    let decision = model.decide_one("timestamp", &timestamp(2, 1), 11).unwrap();
+    model.carry_out(decision);
+    model.roots.trusted = model.roots.staged.take();
+    // {new}: the caller asks the new key alone, and what it signs satisfies both roots again.
+    model.roots.staged = Some(root(3, &[(Role::Timestamp, &[11]), (Role::Snapshot, &[2]), (Role::Targets, &[3])]));
+    model.put(1, KeyState::Retiring);
+    let decision = model.decide_one("timestamp", &timestamp(3, 1), 11).unwrap();
+    let signed = model.carry_out(decision);
+    assert_eq!(signed, [key_id(11)].into());
+    for root in model.roots.iter() {
+        assert!(meets_threshold(root, &Role::Timestamp, &signed), "root {}", root.version);
+    }
+    assert_eq!(model.decide_one("timestamp", &timestamp(4, 1), 1).unwrap_err().reason, Reason::KeyState);
+}
+
+#[test]
+fn keys_that_only_one_of_both_roots_lists_sign_both_while_a_root_is_staged() {
+    let mut model = rotating(&[11]);
+    let decision = model.decide("timestamp", &timestamp(2, 1)).unwrap();
+    let signed = model.carry_out(decision);
+    for root in model.roots.iter() {
+        assert!(meets_threshold(root, &Role::Timestamp, &signed), "root {}", root.version);
+    }
 }

@@ -10,22 +10,22 @@ use sealward::domain::outcome::{Denial, Reason};
 use sealward::domain::policy::Custody;
 
 use crate::values::{
-    CALLER, DAY, Model, NOW, expiring, repository, role, root, snapshot, statement, targets, timestamp, version,
+    CALLER, DAY, Model, NOW, expiring, key_id, repository, role, root, snapshot, statement, targets, timestamp, version,
 };
 
 /// Seeds a role of the model from published metadata.
 fn seed_from(model: &Model, name: &str, text: &str) -> Result<Guard, Denial> {
     let role = role(name);
     let existing = model.guards.get(&role);
-    seed(&first_epoch(&repository(), &role), &statement(text), existing, &model.policy, NOW, CALLER.to_owned())
+    let (name, listed) = (first_epoch(&repository(), &role), [key_id(90)].into());
+    seed(&name, &statement(text), existing, &model.policy, listed, NOW, CALLER.to_owned())
 }
 
 fn new_repository(model: &Model) -> Result<Vec<Guard>, Denial> {
     let (repository, roles) = (repository(), RoleSet::new([Role::Timestamp].into()).unwrap());
     let request =
         KeyRequest { repository: &repository, roles: &roles, keystore: None, algorithm: None, new_repository: true };
-    let has_guards = !model.guards.is_empty();
-    let known = Known { policy: &model.policy, keys: &model.keys, has_guards, roots: &model.roots };
+    let known = Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, roots: &model.roots };
     plan_key(&request, known).map(|plan| plan.guards)
 }
 

@@ -9,7 +9,7 @@ use sealward::domain::name::{Role, Sha256Digest};
 use sealward::domain::root::Roots;
 use sealward::domain::switches::Switches;
 use sealward::ledger::sqlite::{SqliteLedger, create};
-use sealward::ledger::{Change, Expect, Identity, Intent, Ledger, LedgerError, Unit, View};
+use sealward::ledger::{Change, Expect, Identity, Intent, Kept, Ledger, LedgerError, Unit, View};
 
 use super::{checkpoint_of, commit_one, event, identity, noted};
 use crate::values::{Model, NOW, repository, root, snapshot, targets, timestamp, version};
@@ -82,7 +82,7 @@ struct Memory {
     intents: Vec<Intent>,
     leaves: Vec<Vec<u8>>,
     checkpoint: Option<(u64, String)>,
-    payloads: Vec<Option<Vec<u8>>>,
+    kept: Vec<Option<Kept>>,
     root_file: Option<Vec<u8>>,
     switches: Switches,
 }
@@ -95,7 +95,7 @@ fn read(directory: &Path) -> Result<Memory, LedgerError> {
         intents: ledger.intents()?,
         leaves: ledger.leaves(0, usize::MAX)?,
         checkpoint: ledger.newest_checkpoint()?,
-        payloads: view.guards.values().map(|guard| ledger.head_payload(&guard.name)).collect::<Result<_, _>>()?,
+        kept: view.guards.values().map(|guard| ledger.guard(&guard.name)).collect::<Result<_, _>>()?,
         root_file: ledger.root_file(&Sha256Digest::of(ROOT))?,
         switches: Switches::clone(&ledger.switches()),
         view: View::clone(&view),

@@ -52,9 +52,9 @@ pub(super) fn a_view_is_fresh_after_every_commit(open: Open<'_>) {
 pub(super) fn a_repository_that_nobody_knows_is_empty_and_unrooted(open: Open<'_>) {
     let ledger = open();
     commit_one(ledger.as_ref(), advance(&Role::Timestamp, 0, "of another")).unwrap();
-    let nothing = View { keys: vec![], guards: [].into(), roots: Roots::unrooted(name("demo/x")) };
+    let nothing = View { keys: vec![], guards: [].into(), roots: Roots::unrooted(name("demo/x")), pending: vec![] };
     assert_eq!(*ledger.view(&name("demo/x")).unwrap(), nothing);
-    assert_eq!(ledger.head_payload(&first_epoch(&name("demo/x"), &Role::Timestamp)).unwrap(), None);
+    assert_eq!(ledger.guard(&first_epoch(&name("demo/x"), &Role::Timestamp)).unwrap(), None);
 }
 
 pub(super) fn keys_come_in_the_order_in_which_they_were_made(open: Open<'_>) {
@@ -63,7 +63,7 @@ pub(super) fn keys_come_in_the_order_in_which_they_were_made(open: Open<'_>) {
     for number in numbers {
         changes(ledger.as_ref(), vec![Change::Key(record(number, &[Role::Timestamp], KeyState::Pending))]);
     }
-    let changed = record(200, &[Role::Timestamp], KeyState::Pending).with_state(KeyState::Active);
+    let changed = record(200, &[Role::Timestamp], KeyState::Pending).with_state(KeyState::Active, NOW);
     changes(ledger.as_ref(), vec![Change::Key(changed)]);
     let found: Vec<_> = ledger.view(&repository()).unwrap().keys.iter().map(KeyRecord::id).collect();
     assert_eq!(found, numbers.map(key_id), "a change of state moves nothing");
@@ -82,6 +82,10 @@ pub(super) fn a_view_shows_the_newest_epoch_of_each_guard(open: Open<'_>) {
     let view = ledger.view(&repository()).unwrap();
     let found: Vec<_> = view.guards.values().map(|guard| (guard.name.role.clone(), guard.name.epoch)).collect();
     assert_eq!(found, [(Role::Snapshot, 1), (Role::Timestamp, 10)]);
+    for number in [1, 2, 9, 10] {
+        let kept = ledger.guard(&epoch(number).name).unwrap().unwrap();
+        assert_eq!(kept.guard, epoch(number), "earlier epochs stay readable");
+    }
 }
 
 pub(super) fn a_heads_payload_is_kept_with_its_head_and_dropped_with_it(open: Open<'_>) {
@@ -91,7 +95,9 @@ pub(super) fn a_heads_payload_is_kept_with_its_head_and_dropped_with_it(open: Op
     let put = |model: &Model, payload: Option<&str>| {
         let guard = model.guard("targets").clone();
         changes(ledger.as_ref(), vec![Change::Guard { guard, payload: payload.map(|text| text.as_bytes().to_vec()) }]);
-        ledger.head_payload(&place).unwrap().map(|bytes| String::from_utf8(bytes).unwrap())
+        let kept = ledger.guard(&place).unwrap().unwrap();
+        assert_eq!(&kept.guard, model.guard("targets"));
+        kept.payload.map(|bytes| String::from_utf8(bytes).unwrap())
     };
     assert_eq!(put(&model, None), None);
     model.release("targets", &targets(1));
@@ -119,7 +125,7 @@ pub(super) fn bytes_that_are_not_those_of_their_digest_are_never_handed_out(open
             Change::RootFile { repository: repository(), version: version(1), digest, file: b"another root".to_vec() },
         ],
     );
-    let refused = ledger.head_payload(&first_epoch(&repository(), &Role::Targets)).unwrap_err();
+    let refused = ledger.guard(&first_epoch(&repository(), &Role::Targets)).unwrap_err();
     assert_eq!(refused.denial().reason, Reason::LedgerIntegrity);
     assert_eq!(ledger.root_file(&digest).unwrap_err().denial().reason, Reason::LedgerIntegrity);
 }
@@ -135,7 +141,7 @@ pub(super) fn a_payload_of_8_mib_is_kept_whole(open: Open<'_>) {
         changes(ledger.as_ref(), vec![Change::Guard { guard, payload: Some(payload.clone()) }]);
         commit_one(ledger.as_ref(), noted("a small one after it")).unwrap();
     }
-    let found = open().head_payload(&first_epoch(&repository(), &Role::Targets)).unwrap().unwrap();
+    let found = open().guard(&first_epoch(&repository(), &Role::Targets)).unwrap().unwrap().payload.unwrap();
     assert!(found == payload, "{} bytes", found.len());
 }
 

@@ -1,5 +1,7 @@
 //! Units: atomic, compared with what was expected, independent of their neighbours.
 
+use sealward::domain::approval::{Binding, Pending, Subject};
+use sealward::domain::caller::Caller;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::KeyState;
 use sealward::domain::law::sign::first_epoch;
@@ -8,7 +10,7 @@ use sealward::domain::root::{Roots, VerifiedRoot};
 use sealward::ledger::{Change, CommitError, Expect, Ledger, Unit};
 
 use super::{Open, commit, commit_one, event, noted, requests};
-use crate::values::{Model, key_id, record, repository, root, targets};
+use crate::values::{Model, NOW, key_id, record, repository, root, statement, targets};
 
 /// The guard of a role at a revision.
 pub(super) fn guard(role: &Role, revision: u64) -> Guard {
@@ -17,6 +19,31 @@ pub(super) fn guard(role: &Role, revision: u64) -> Guard {
 
 pub(super) fn change(guard: Guard) -> Change {
     Change::Guard { guard, payload: None }
+}
+
+/// Something that waits for people, at a revision; its bytes are `text`.
+pub(super) fn pending(text: &str, revision: u64) -> Pending {
+    let targets = statement(&targets(1));
+    let binding = Binding {
+        guard: first_epoch(&repository(), &Role::Targets),
+        head: None,
+        digest: Sha256Digest::of(text.as_bytes()),
+        keys: [key_id(3)].into(),
+        policy: Sha256Digest::of(b"policy"),
+        metadata_type: targets.metadata_type(),
+        version: targets.version(),
+        expires: targets.expires(),
+    };
+    Pending {
+        subject: Subject::Signature(binding),
+        requesters: vec![Caller::Unix { uid: 7, gids: vec![7] }],
+        given: Vec::new(),
+        rejection: None,
+        asked: NOW,
+        expires: NOW.plus_seconds(60),
+        length: 1,
+        revision,
+    }
 }
 
 /// Moves the guard of a role from one revision to the next.
@@ -80,6 +107,7 @@ pub(super) fn what_is_absent_has_revision_0(open: Open<'_>) {
             Expect::Guard(first_epoch(&repository(), &Role::Timestamp), 0),
             Expect::Key(key_id(1), 0),
             Expect::Roots(repository(), 0),
+            Expect::Pending(pending("x", 1).id(), 0),
         ],
         events: vec![event("absent")],
         ..Unit::default()
@@ -91,6 +119,7 @@ pub(super) fn what_is_absent_has_revision_0(open: Open<'_>) {
             Expect::Key(key, _) => Expect::Key(key, 1),
             Expect::Roots(repository, _) => Expect::Roots(repository, 1),
             Expect::Switches(_) => Expect::Switches(2),
+            Expect::Pending(id, _) => Expect::Pending(id, 1),
         };
         let unit = Unit { expects: vec![wrong], ..Unit::default() };
         assert_eq!(commit_one(ledger.as_ref(), unit), Err(CommitError::Conflict), "{index}");
@@ -103,8 +132,9 @@ pub(super) fn an_expectation_that_does_not_hold_is_a_conflict(open: Open<'_>) {
     let begin = Unit {
         changes: vec![
             change(guard(&Role::Timestamp, 3)),
-            Change::Key(key.with_state(KeyState::Retiring)),
+            Change::Key(key.with_state(KeyState::Retiring, NOW)),
             Change::Roots(Roots { revision: 5, ..Roots::unrooted(repository()) }),
+            Change::Pending { pending: pending("x", 4), payload: None },
         ],
         ..Unit::default()
     };
@@ -115,6 +145,7 @@ pub(super) fn an_expectation_that_does_not_hold_is_a_conflict(open: Open<'_>) {
         (3, &(|at| Expect::Guard(name.clone(), at)) as &dyn Fn(u64) -> Expect),
         (2, &|at| Expect::Key(key.id(), at)),
         (5, &|at| Expect::Roots(repository(), at)),
+        (4, &|at| Expect::Pending(pending("x", 1).id(), at)),
     ] {
         assert!(expecting(expect(found)).is_ok());
         for wrong in [0, found - 1, found + 1, u64::MAX] {
@@ -229,8 +260,8 @@ pub(super) fn a_rotation_is_one_unit(open: Open<'_>) {
                 digest: second.file_digest,
                 file: b"root".to_vec(),
             },
-            Change::Key(old.with_state(KeyState::Retiring)),
-            Change::Key(new.with_state(KeyState::Active)),
+            Change::Key(old.with_state(KeyState::Retiring, NOW)),
+            Change::Key(new.with_state(KeyState::Active, NOW)),
         ],
         events: vec![event("stage-root")],
         after: Vec::new(),

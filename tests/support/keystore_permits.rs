@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sealward::domain::caller::Caller;
+use sealward::domain::grant::Grants;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
-use sealward::domain::law::sign::{Keys, Situation, decide, first_epoch};
+use sealward::domain::law::attended::Attendance;
+use sealward::domain::law::sign::{Answer, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{MetadataType, Pattern, RepositoryName, Role, Version};
 use sealward::domain::permit::{Online, Permit};
 use sealward::domain::policy::{RepositoryPolicy, RolePolicy};
@@ -25,6 +28,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         require_root: false,
         require_snapshot_bytes: false,
         max_keys: 10,
+        destroy_delay_seconds: 1,
     };
     let now = Instant::from_unix(1_800_000_000);
     let statement = Statement::read_by_content_room(
@@ -33,6 +37,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         Version::new(1).unwrap(),
         now.plus_seconds(3600),
         Listing::new(),
+        None,
         message,
     );
     let record = KeyRecord {
@@ -43,8 +48,10 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         keystore: "k".parse().unwrap(),
         state: KeyState::Active,
         created: now,
+        history: sealward::domain::key_history::KeyHistory::default(),
         revision: 1,
     };
+    let (grants, caller) = (Grants::default(), Caller::Daemon);
     let situation = Situation {
         repository: &repository,
         role: &role,
@@ -54,11 +61,16 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         guards: &BTreeMap::from([(role.clone(), Guard::seeded_as_zero(first_epoch(&repository, &role)))]),
         roots: &Roots::unrooted(repository.clone()),
         attached_snapshot: None,
+        may_delegate: true,
         now,
         caller: "a test",
         frozen: sealward::domain::freeze::Frozen::NOTHING,
+        attendance: Attendance { pending: &[], grants: &grants, caller: &caller },
     };
-    decide(&situation).unwrap().take_permits().pop().unwrap()
+    match decide(&situation).unwrap() {
+        Answer::Permit(mut decision) => decision.take_permits().pop().unwrap(),
+        Answer::Pending(wait) => panic!("an online role waits for nobody: {wait:?}"),
+    }
 }
 
 /// Signs without a desk: nothing is challenged, nothing is verified.

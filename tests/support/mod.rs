@@ -13,6 +13,8 @@ use sealward::client::messages::{GenerateKeyRequest, Key, SignRequest, SignRespo
 use sealward::client::{Client, ClientError, Server, TlsFiles};
 
 pub mod faults;
+pub mod frames;
+pub mod ngclient;
 pub mod pki;
 mod raw;
 pub mod roots;
@@ -202,6 +204,52 @@ impl World {
         self.daemon.as_ref().expect("the daemon runs").id()
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
+    /// Replaces a text in the configuration, once or not at all; the daemon does not know yet.
+    pub fn reconfigure(&self, old: &str, new: &str) {
+        let text = fs::read_to_string(self.path("sealward.toml")).unwrap();
+        assert!(text.contains(old), "no `{old}` in\n{text}");
+        // As an editor does: nobody reads half a file.
+        fs::write(self.path("sealward.toml.new"), text.replacen(old, new, 1)).unwrap();
+        fs::rename(self.path("sealward.toml.new"), self.path("sealward.toml")).unwrap();
+    }
+
+    /// `sealward reload`: its exit code, and what it said.
+    pub fn reload(&self) -> (i32, String) {
+        let output = self.sealward(&["reload"]);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code().unwrap(), text)
+    }
+
+    /// The port of a TCP listener of `127.0.0.1:0`.
+    pub fn port(&self, listener: &str) -> u16 {
+        self.wait_for_log(&format!("listening listener={listener} address=127.0.0.1:"), |rest| {
+            rest.split_whitespace().next().and_then(|port| port.parse().ok())
+        })
+    }
+
+    /// A client with a certificate of the world's directory, over connections that stay open.
+    pub fn tls_client(&self, port: u16, who: &str) -> Result<Client, ClientError> {
+        let server: Server = format!("https://localhost:{port}").parse().unwrap();
+        let file = |name: String| Some(self.path(&name));
+        let files = TlsFiles {
+            ca: file("ca.pem".to_owned()),
+            certificate: file(format!("{who}.pem")),
+            key: file(format!("{who}.key")),
+        };
+        self.runtime.block_on(Client::connect(&server, &files, Duration::from_secs(5)))
+    }
+
+    /// Runs something to its end on the world's runtime.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     /// SIGTERM, and its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.end(rustix::process::Signal::TERM)
@@ -271,6 +319,11 @@ impl World {
     /// Sends bytes as the body of a gRPC call, whatever they are. The status, or `None` when the connection broke.
     pub fn raw_grpc(&self, path: &str, body: &[u8]) -> Option<i32> {
         self.runtime.block_on(raw::call(self.path("sealward.sock"), path, body.to_vec()))
+    }
+
+    /// A connection that buffers little of what it is answered.
+    pub fn narrow_channel(&self) -> impl Future<Output = tonic::transport::Channel> + use<> {
+        raw::narrow_channel(self.path("sealward.sock"))
     }
 
     /// `grpc.health.v1`'s status of a service; `None` when it is not known.

@@ -48,6 +48,12 @@ pub(super) async fn reflected(socket: PathBuf) -> Vec<String> {
     }
 }
 
+/// A channel that takes no more of any answer than the least that HTTP/2 allows to begin with.
+pub(super) async fn narrow_channel(socket: PathBuf) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
+    endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535).connect().await.unwrap()
+}
+
 async fn channel(socket: PathBuf) -> Channel {
     Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap().connect().await.unwrap()
 }

@@ -48,6 +48,11 @@ pub struct RootPlan<'a> {
 impl RootPlan<'_> {
     /// The file, signed by these holders.
     pub fn signed_by(&self, holders: &[&Holder]) -> Vec<u8> {
+        self.with_threshold(1, holders)
+    }
+
+    /// As [`Self::signed_by`], with another threshold of every role but root.
+    pub fn with_threshold(&self, threshold: i64, holders: &[&Holder]) -> Vec<u8> {
         let mut keys = BTreeMap::new();
         let mut roles: BTreeMap<String, Value> = BTreeMap::new();
         let mut add = |role: &str, publics: Vec<&PublicKey>, threshold: i64| {
@@ -63,7 +68,7 @@ impl RootPlan<'_> {
         };
         add("root", self.root.0.iter().map(|holder| &holder.public).collect(), self.root.1);
         for (role, publics) in self.roles {
-            add(role, publics.iter().collect(), 1);
+            add(role, publics.iter().collect(), threshold);
         }
         let signed = encode(&object([
             ("_type".to_owned(), Value::from("root".to_owned())),

@@ -6,11 +6,15 @@ use std::sync::OnceLock;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use sealward::domain::algorithm::Algorithm;
+use sealward::domain::approval::Pending;
 use sealward::domain::caller::Caller;
 use sealward::domain::freeze::{Freeze, FreezeScope, Frozen};
+use sealward::domain::grant::Grants;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
-use sealward::domain::law::sign::{AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
+use sealward::domain::key_history::KeyHistory;
+use sealward::domain::law::attended::Attendance;
+use sealward::domain::law::sign::{Answer, AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{Pattern, RepositoryName, Role, Sha256Digest, Version};
 use sealward::domain::outcome::{Denial, Reason};
 use sealward::domain::person::Persons;
@@ -69,6 +73,7 @@ pub fn record(number: u8, roles: &[Role], state: KeyState) -> KeyRecord {
         keystore: "software".parse().unwrap(),
         state,
         created: NOW,
+        history: KeyHistory::default(),
         revision: 1,
     }
 }
@@ -151,6 +156,7 @@ pub fn policy() -> RepositoryPolicy {
         require_root: false,
         require_snapshot_bytes: false,
         max_keys: 100,
+        destroy_delay_seconds: 30 * DAY,
     }
 }
 
@@ -163,7 +169,11 @@ pub struct Model {
     pub roots: Roots,
     pub attached: Option<AttachedSnapshot>,
     pub freezes: Vec<Freeze>,
+    pub may_delegate: bool,
     pub now: Instant,
+    pub pending: Vec<Pending>,
+    pub grants: Grants,
+    pub caller: Caller,
 }
 
 impl Model {
@@ -181,7 +191,11 @@ impl Model {
             roots: Roots::unrooted(repository()),
             attached: None,
             freezes: Vec::new(),
+            may_delegate: true,
             now: NOW,
+            pending: Vec::new(),
+            grants: Grants::default(),
+            caller: Caller::Unix { uid: 1000, gids: Vec::new() },
         }
     }
 
@@ -212,7 +226,20 @@ impl Model {
         self.decide_with(name, text, Keys::One(key))
     }
 
+    /// As the answer of `Sign`: what waits for people is `awaits-approval`.
     pub fn decide_with(&self, name: &str, text: &str, keys: Keys<'_>) -> Result<Decision, Denial> {
+        match self.answer_with(name, text, keys)? {
+            Answer::Permit(decision) => Ok(*decision),
+            Answer::Pending(wait) => Err(wait.denial()),
+        }
+    }
+
+    /// The law's own answer.
+    pub fn answer(&self, name: &str, text: &str) -> Result<Answer, Denial> {
+        self.answer_with(name, text, Keys::OfRole(&self.keys))
+    }
+
+    fn answer_with(&self, name: &str, text: &str, keys: Keys<'_>) -> Result<Answer, Denial> {
         decide(&Situation {
             repository: &repository(),
             role: &role(name),
@@ -222,9 +249,11 @@ impl Model {
             guards: &self.guards,
             roots: &self.roots,
             attached_snapshot: self.attached.as_ref(),
+            may_delegate: self.may_delegate,
             now: self.now,
             caller: CALLER,
-            frozen: Frozen::for_caller(&self.freezes, &Caller::Unix { uid: 1000, gids: vec![] }, &Persons::default()),
+            attendance: Attendance { pending: &self.pending, grants: &self.grants, caller: &self.caller },
+            frozen: Frozen::for_caller(&self.freezes, &self.caller, self.grants.persons()),
         })
     }
 
@@ -286,7 +315,7 @@ impl Model {
     /// Puts a key into a state.
     pub fn put(&mut self, number: u8, state: KeyState) {
         let key = self.keys.iter_mut().find(|key| key.id() == key_id(number)).expect("a record of this key");
-        *key = key.with_state(state);
+        *key = key.with_state(state, self.now);
     }
 
     /// Where a key stands.

@@ -59,7 +59,9 @@ impl History {
         self.latest = self.latest.max(Some(event.time));
         *self.counts.entry((event_name(event.event), event.outcome.name())).or_default() += 1;
         match (event.event, event.outcome) {
-            (EventKind::Advance | EventKind::Cosign, Outcome::Succeeded) => self.released(leaf, event),
+            (EventKind::Advance | EventKind::Cosign | EventKind::Supersede, Outcome::Succeeded) => {
+                self.released(leaf, event)
+            }
             _ => Ok(()),
         }
     }
@@ -88,7 +90,7 @@ impl History {
         let Oddity { count, first } = self.bare_cosigns;
         if count > 0 {
             notes.push(format!(
-                "{count} leaves cosign a version above the one released before without a leaf that advances to it, first leaf {first}"
+                "{count} leaves cosign or supersede a version above the one released before without a leaf that advances to it, first leaf {first}"
             ));
         }
         notes
@@ -121,11 +123,15 @@ impl History {
                 second: leaf,
             });
         }
+        if version == head.version && digest != head.digest && event.event == EventKind::Supersede {
+            self.heads.insert(guard, released);
+            return Ok(());
+        }
         if version == head.version && digest != head.digest {
             return Err(VerifyError::Equivocation { repository, role, epoch, version, first: head.leaf, second: leaf });
         }
         if version > head.version {
-            if event.event == EventKind::Cosign {
+            if event.event != EventKind::Advance {
                 self.bare_cosigns.seen_at(leaf);
             }
             self.heads.insert(guard, released);
@@ -172,6 +178,20 @@ mod tests {
         assert!(matches!(refused, Err(VerifyError::Equivocation { first: 0, second: 1, .. })), "{refused:?}");
         let refused = history.add(2, release(EventKind::Advance, 0, 4, "a", 0));
         assert!(matches!(refused, Err(VerifyError::Rollback { first: 0, second: 2, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_supersede_takes_the_heads_place_and_is_contradicted_like_it() {
+        let mut history = History::default();
+        history.add(0, release(EventKind::Advance, 0, 5, "a", 0)).unwrap();
+        history.add(1, release(EventKind::Supersede, 0, 5, "b", 0)).unwrap();
+        history.add(2, release(EventKind::Supersede, 0, 5, "b", 0)).unwrap();
+        history.add(3, release(EventKind::Cosign, 0, 5, "b", 0)).unwrap();
+        assert!(history.notes().is_empty());
+        let refused = history.add(4, release(EventKind::Cosign, 0, 5, "a", 0));
+        assert!(matches!(refused, Err(VerifyError::Equivocation { first: 1, second: 4, .. })), "{refused:?}");
+        let refused = history.add(5, release(EventKind::Supersede, 0, 4, "a", 0));
+        assert!(matches!(refused, Err(VerifyError::Rollback { first: 1, second: 5, .. })), "{refused:?}");
     }
 
     #[test]

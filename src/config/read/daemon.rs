@@ -140,7 +140,11 @@ pub(in crate::config) fn limits(root: &Section<'_>, policies: &Policies, report:
         max_message_bytes: message_bytes(policies),
         default_deadline: Duration::from_secs(10),
         max_connections: 256,
+        connections_per_caller: 128,
         requests_per_connection: 64,
+        requests_per_caller: 512,
+        bytes_in_flight: (256 << 20).max(2 * message_bytes(policies)),
+        answer_patience: Duration::from_secs(30),
         batch_items: 256,
     };
     let section = root.find("limits").and_then(|node| node.section(schema::LIMITS, report));
@@ -156,6 +160,25 @@ pub(in crate::config) fn limits(root: &Section<'_>, policies: &Policies, report:
     settings.max_connections = section.count("max_connections", 1..=65_536, settings.max_connections, report);
     settings.requests_per_connection =
         section.count("requests_per_connection", 1..=65_536, settings.requests_per_connection, report);
+    settings.connections_per_caller =
+        section.count("connections_per_caller", 1..=65_536, settings.connections_per_caller, report);
+    settings.requests_per_caller =
+        section.count("requests_per_caller", 1..=65_536, settings.requests_per_caller, report);
+    settings.bytes_in_flight = section.count("bytes_in_flight", 1..=1 << 40, settings.bytes_in_flight, report);
+    if let Some(node) =
+        section.find("bytes_in_flight").filter(|_| settings.bytes_in_flight < settings.max_message_bytes)
+    {
+        let detail = format!("one message of this configuration may have {} bytes", settings.max_message_bytes);
+        node.report(Code::OutOfRange, detail, report);
+    }
+    if let Some(node) = section.find("answer_patience")
+        && let Some(seconds) = node.seconds(report)
+    {
+        if !(1..=LONGEST_DEADLINE).contains(&seconds) {
+            node.report(Code::OutOfRange, "an answer waits 1s to 1h for its reader", report);
+        }
+        settings.answer_patience = Duration::from_secs(seconds);
+    }
     settings.batch_items = section.count("batch_items", 1..=65_536, settings.batch_items, report);
     settings
 }

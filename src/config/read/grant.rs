@@ -9,15 +9,21 @@ use crate::domain::grant::{Grant, Verb};
 use crate::domain::name::Pattern;
 use crate::domain::person::Persons;
 
+use super::oidc::TokenNames;
 use super::place;
 
 /// Every grant with its place.
-pub(in crate::config) fn grants(root: &Section<'_>, persons: &Persons, report: &mut Report) -> Vec<(usize, Grant)> {
+pub(in crate::config) fn grants(
+    root: &Section<'_>,
+    persons: &Persons,
+    tokens: &TokenNames,
+    report: &mut Report,
+) -> Vec<(usize, Grant)> {
     let nodes = root.find("grant").map(|node| node.tables(report)).unwrap_or_default();
-    nodes.into_iter().filter_map(|node| Some((node.at, grant(&node, persons, report)?))).collect()
+    nodes.into_iter().filter_map(|node| Some((node.at, grant(&node, persons, tokens, report)?))).collect()
 }
 
-fn grant(node: &Node<'_>, persons: &Persons, report: &mut Report) -> Option<Grant> {
+fn grant(node: &Node<'_>, persons: &Persons, tokens: &TokenNames, report: &mut Report) -> Option<Grant> {
     let section = node.section(schema::GRANT, report)?;
     let callers = list(&section, "callers", report, |node, report| {
         let caller = node.parsed(Code::InvalidValue, CallerPattern::parse, report)?;
@@ -26,6 +32,7 @@ fn grant(node: &Node<'_>, persons: &Persons, report: &mut Report) -> Option<Gran
         {
             node.report(Code::UnknownReference, format!("no [[person]] is named `{name}`"), report);
         }
+        tokens.check(node, &caller, report);
         Some(caller)
     });
     let verbs = list(&section, "verbs", report, verb);

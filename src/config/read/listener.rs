@@ -7,7 +7,8 @@ use crate::config::error::Code;
 use crate::config::report::Report;
 use crate::config::schema::{self, TableKeys};
 use crate::config::settings::{
-    ListenerKind, ListenerSettings, SocketGroup, TcpEndpoint, TcpMtlsSettings, UnixEndpoint,
+    ListenerKind, ListenerSettings, MtlsSettings, ServerIdentity, SocketGroup, TcpCallers, TcpEndpoint, TcpSettings,
+    UnixEndpoint,
 };
 use crate::config::table::{Node, Section};
 
@@ -29,17 +30,22 @@ pub(in crate::config) fn listeners(root: &Section<'_>, base: &Path, report: &mut
 enum Kind {
     Unix,
     TcpMtls,
+    TcpToken,
 }
 
-const KINDS: [(&str, Kind, TableKeys); 2] =
-    [("unix", Kind::Unix, schema::LISTENER_UNIX), ("tcp-mtls", Kind::TcpMtls, schema::LISTENER_TCP)];
+const KINDS: [(&str, Kind, TableKeys); 3] = [
+    ("unix", Kind::Unix, schema::LISTENER_UNIX),
+    ("tcp-mtls", Kind::TcpMtls, schema::LISTENER_MTLS),
+    ("tcp-token", Kind::TcpToken, schema::LISTENER_TOKEN),
+];
 
 fn listener(node: &Node<'_>, base: &Path, report: &mut Report) -> Option<ListenerSettings> {
     let (kind, section) = node.section_by_kind(&KINDS, report)?;
     let name = section.need("name", report).and_then(|node| place::word(&node, report));
     let kind = match kind {
         Kind::Unix => unix(&section, base, report).map(ListenerKind::Unix),
-        Kind::TcpMtls => tcp_mtls(&section, base, report).map(ListenerKind::TcpMtls),
+        Kind::TcpMtls => tcp_mtls(&section, base, report).map(ListenerKind::Tcp),
+        Kind::TcpToken => tcp_token(&section, base, report).map(ListenerKind::Tcp),
     };
     Some(ListenerSettings { name: name?, kind: kind? })
 }
@@ -84,11 +90,41 @@ fn group(node: &Node<'_>, report: &mut Report) -> Option<SocketGroup> {
     place::word(node, report).map(SocketGroup::Name)
 }
 
-fn tcp_mtls(section: &Section<'_>, base: &Path, report: &mut Report) -> Option<TcpMtlsSettings> {
+fn tcp_mtls(section: &Section<'_>, base: &Path, report: &mut Report) -> Option<TcpSettings> {
+    let server = server(section, base, report);
+    let client_ca = section.need("client_ca", report).and_then(|node| place::path(&node, base, report));
+    let crls = section.find("crls").map(|node| node.items(report)).unwrap_or_default();
+    let crls: Vec<_> = crls.iter().filter_map(|node| place::path(node, base, report)).collect();
+    let unknown = section.find("unknown_revocation");
+    if let Some(node) = unknown.as_ref().filter(|_| crls.is_empty()) {
+        node.report(Code::Conflict, "says nothing without revocation lists in `crls`", report);
+    }
+    let unknown = unknown.and_then(|node| node.choice([("refuse", false), ("allow", true)], report));
+    let deny_list = section.find("deny_list").map(|node| place::path(&node, base, report));
+    let endpoint = endpoint(section, "tcp-mtls", report);
+    let callers = TcpCallers::Certificates(MtlsSettings {
+        client_ca: client_ca?,
+        crls,
+        allow_unknown_revocation: unknown.unwrap_or(false),
+        deny_list: deny_list.map_or(Some(None), |path| path.map(Some))?,
+    });
+    Some(TcpSettings { endpoint: endpoint?, server: server?, callers })
+}
+
+fn tcp_token(section: &Section<'_>, base: &Path, report: &mut Report) -> Option<TcpSettings> {
+    let server = server(section, base, report);
+    let endpoint = endpoint(section, "tcp-token", report);
+    Some(TcpSettings { endpoint: endpoint?, server: server?, callers: TcpCallers::Tokens })
+}
+
+fn server(section: &Section<'_>, base: &Path, report: &mut Report) -> Option<ServerIdentity> {
     let certificate = section.need("certificate", report).and_then(|node| place::path(&node, base, report));
     let key = section.need("key", report).and_then(|node| secret::source(&node, base, report));
-    let client_ca = section.need("client_ca", report).and_then(|node| place::path(&node, base, report));
-    let endpoint = match (section.find("activation"), section.find("address")) {
+    Some(ServerIdentity { certificate: certificate?, key: key? })
+}
+
+fn endpoint(section: &Section<'_>, kind: &str, report: &mut Report) -> Option<TcpEndpoint> {
+    match (section.find("activation"), section.find("address")) {
         (Some(activation), None) => place::word(&activation, report).map(TcpEndpoint::Activation),
         (None, Some(node)) => node.parsed(Code::InvalidValue, daemon::address, report).map(TcpEndpoint::Bind),
         (Some(_), Some(node)) => {
@@ -96,11 +132,21 @@ fn tcp_mtls(section: &Section<'_>, base: &Path, report: &mut Report) -> Option<T
             None
         }
         (None, None) => {
-            report.error(Code::MissingKey, section.at, "a tcp-mtls listener needs the key `address` or `activation`");
+            let detail = format!("a {kind} listener needs the key `address` or `activation`");
+            report.error(Code::MissingKey, section.at, detail);
             None
         }
-    };
-    Some(TcpMtlsSettings { endpoint: endpoint?, certificate: certificate?, key: key?, client_ca: client_ca? })
+    }
+}
+
+/// A listener for bearers of tokens lets nobody in while nothing says whose tokens count: that is a mistake, and not a
+/// listener.
+pub(in crate::config) fn refuse_tokens_of_nobody(root: &Section<'_>, providers: usize, report: &mut Report) {
+    let nodes = root.find("listener").map(|node| node.tables(&mut Report::default())).unwrap_or_default();
+    for node in nodes.iter().filter(|node| providers == 0 && node.peek("kind") == Some("tcp-token")) {
+        let detail = "a tcp-token listener needs a provider of tokens, and this file configures none";
+        report.error(Code::MissingKey, node.at, detail);
+    }
 }
 
 /// Two listeners of one name could not be told apart in logs; two on one socket could not both bind it.
@@ -122,11 +168,11 @@ fn refuse_duplicates(listeners: &[(usize, ListenerSettings)], report: &mut Repor
 fn socket(kind: &ListenerKind) -> Option<String> {
     match kind {
         ListenerKind::Unix(UnixEndpoint::Bind { path, .. }) => Some(path.display().to_string()),
-        ListenerKind::TcpMtls(TcpMtlsSettings { endpoint: TcpEndpoint::Bind(address), .. }) => {
+        ListenerKind::Tcp(TcpSettings { endpoint: TcpEndpoint::Bind(address), .. }) => {
             (address.port() != 0).then(|| address.to_string())
         }
         ListenerKind::Unix(UnixEndpoint::Activation(name))
-        | ListenerKind::TcpMtls(TcpMtlsSettings { endpoint: TcpEndpoint::Activation(name), .. }) => {
+        | ListenerKind::Tcp(TcpSettings { endpoint: TcpEndpoint::Activation(name), .. }) => {
             Some(format!("activation {name}"))
         }
     }

@@ -7,15 +7,16 @@ use crate::config::report::Report;
 use crate::config::schema;
 use crate::config::table::{Node, Section};
 use crate::domain::caller::CallerPattern;
-use crate::domain::person::{Person, PersonName, Persons};
+use crate::domain::person::{Person, PersonName};
 
 use super::grant::list;
+use super::oidc::TokenNames;
 
-/// Every person of the file. Two who share a name or an identity are refused: an approval must be somebody's.
-pub(in crate::config) fn persons(root: &Section<'_>, report: &mut Report) -> Persons {
+/// Every person of the file with its place. Two who share a name or an identity are refused: an approval must be somebody's.
+pub(in crate::config) fn persons(root: &Section<'_>, tokens: &TokenNames, report: &mut Report) -> Vec<(usize, Person)> {
     let nodes = root.find("person").map(|node| node.tables(report)).unwrap_or_default();
     let read: Vec<(usize, Person)> =
-        nodes.into_iter().filter_map(|node| Some((node.at, person(&node, report)?))).collect();
+        nodes.into_iter().filter_map(|node| Some((node.at, person(&node, tokens, report)?))).collect();
     let mut names = BTreeMap::new();
     let mut identities: Vec<(&CallerPattern, &PersonName)> = Vec::new();
     for (at, person) in &read {
@@ -32,14 +33,17 @@ pub(in crate::config) fn persons(root: &Section<'_>, report: &mut Report) -> Per
         }
         identities.extend(person.identities.iter().map(|identity| (identity, &person.name)));
     }
-    Persons::new(read.into_iter().map(|(_, person)| person).collect())
+    read
 }
 
-fn person(node: &Node<'_>, report: &mut Report) -> Option<Person> {
+fn person(node: &Node<'_>, tokens: &TokenNames, report: &mut Report) -> Option<Person> {
     let section = node.section(schema::PERSON, report)?;
     let name = section.need("name", report).and_then(|node| node.parsed(Code::InvalidName, str::parse, report));
-    let identities =
-        list(&section, "identities", report, |node, report| node.parsed(Code::InvalidValue, identity, report));
+    let identities = list(&section, "identities", report, |node, report| {
+        let identity = node.parsed(Code::InvalidValue, identity, report)?;
+        tokens.check(node, &identity, report);
+        Some(identity)
+    });
     Some(Person { name: name?, identities: identities? })
 }
 

@@ -4,18 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::error::{Code, shown};
 use crate::config::report::Report;
-use crate::config::schema;
+use crate::config::schema::{self, TableKeys};
 use crate::config::table::{Node, Section};
 use crate::domain::algorithm::Algorithm;
 use crate::domain::name::{InvalidName, KeystoreName, Pattern, RepositoryName, Role, Version};
-use crate::domain::policy::{Custody, ReleaseRate, RepositoryPolicy, RolePolicy};
+use crate::domain::policy::{Custody, DESTROY_DELAY_SECONDS, ReleaseRate, RepositoryPolicy, RolePolicy};
+use crate::domain::thresholds::Thresholds;
 
 use super::place;
 
 /// Keys that are not destroyed: a rotation of every role every month for a year fits.
 const MAX_KEYS: usize = 64;
+/// Persons who approve one payload: more than a ceremony ever assembled.
+const MOST_APPROVALS: u64 = 16;
+/// Payloads of one role that wait at once. A repository has room for 256, whatever its roles.
+const MOST_PENDING: u64 = 256;
 /// Above this a payload is no metadata, and memory is at stake: 256 MiB.
 const LARGEST_PAYLOAD: u64 = 256 << 20;
+/// A version that is taken back more often is a server that never keeps anything.
+const MOST_SUPERSEDES: u64 = 100;
 
 /// Every policy with its place, in the order of the file.
 pub(in crate::config) fn repositories(
@@ -35,6 +42,17 @@ pub(in crate::config) fn repositories(
     read
 }
 
+/// Where the roles of each repository stand, in the order of [`repositories`]. Of a file without mistakes.
+pub(in crate::config) fn role_places<'t>(root: &Section<'t>) -> Vec<BTreeMap<&'t str, usize>> {
+    let nodes = root.find("repository").map(|node| node.tables(&mut Report::default())).unwrap_or_default();
+    let places = |node: &Node<'t>| {
+        let roles = node.section(schema::REPOSITORY, &mut Report::default()).and_then(|section| section.find("role"));
+        let entries = roles.map(|roles| roles.named_entries(&mut Report::default())).unwrap_or_default();
+        entries.into_iter().map(|(name, at, _)| (name, at)).collect()
+    };
+    nodes.iter().map(places).collect()
+}
+
 fn repository(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<RepositoryPolicy> {
     let section = node.section(schema::REPOSITORY, report)?;
     let repositories = match (section.find("name"), section.find("pattern")) {
@@ -52,11 +70,21 @@ fn repository(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Opt
     let require_root = section.flag("require_root", false, report);
     let require_snapshot_bytes = section.flag("require_snapshot_bytes", false, report);
     let max_keys = section.count("max_keys", 1..=10_000, MAX_KEYS, report);
+    let destroy_delay = section.find("destroy_delay").and_then(|node| node.seconds(report));
     let roles = match section.find("role") {
         Some(node) => roles(&node, keystores, report),
         None => BTreeMap::new(),
     };
-    Some(RepositoryPolicy { repositories: repositories?, roles, require_root, require_snapshot_bytes, max_keys })
+    Some(RepositoryPolicy {
+        repositories: repositories?,
+        roles,
+        require_root,
+        require_snapshot_bytes,
+        max_keys,
+        destroy_delay_seconds: destroy_delay
+            .and_then(|seconds| i64::try_from(seconds).ok())
+            .unwrap_or(DESTROY_DELAY_SECONDS),
+    })
 }
 
 fn exact_name(text: &str) -> Result<Pattern, String> {
@@ -100,7 +128,7 @@ fn roles(node: &Node<'_>, keystores: &[String], report: &mut Report) -> BTreeMap
 
 fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report: &mut Report) -> RolePolicy {
     let default = RolePolicy::default_for(role);
-    let custody = custody(role, section, default.custody, report);
+    let custody = custody(section, default.custody, report);
     let expiry = section.find("max_expiry").and_then(|node| node.seconds(report));
     let keystore = section.find("keystore").and_then(|node| {
         if custody == Custody::Offline {
@@ -112,6 +140,16 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
     let algorithm = section
         .find("algorithm")
         .and_then(|node| node.choice(Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm)), report));
+    if custody != Custody::Attended {
+        // Whoever wrote it believes that people are asked.
+        for key in ["approvals", "approval_expiry", "max_pending"] {
+            if let Some(node) = section.find(key) {
+                let detail = format!("nobody approves {role} here: `{key}` goes with custody = \"attended\"");
+                node.report(Code::Conflict, detail, report);
+            }
+        }
+    }
+    let approval_expiry = section.find("approval_expiry").and_then(|node| node.seconds(report));
     RolePolicy {
         custody,
         max_expiry_seconds: expiry
@@ -120,28 +158,31 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
         max_payload_bytes: section.count("max_payload_bytes", 1..=LARGEST_PAYLOAD, default.max_payload_bytes, report),
         max_version_step: section.number("max_version_step", 1..=Version::MAX, default.max_version_step, report),
         first_listed_max: section.number("first_listed_max", 1..=Version::MAX, default.first_listed_max, report),
+        max_supersedes: supersedes(section, default.max_supersedes, report),
         release_rate: release_rate(section, default.release_rate, report),
+        cryptoperiod: thresholds(section, "cryptoperiod", schema::CRYPTOPERIOD, report, |node, report| {
+            node.seconds(report)
+        }),
+        max_signatures: thresholds(section, "max_signatures", schema::MAX_SIGNATURES, report, |node, report| {
+            node.number(1..=u64::MAX >> 1, report)
+        }),
+        approvals: u32::try_from(section.number("approvals", 1..=MOST_APPROVALS, default.approvals.into(), report))
+            .unwrap_or(default.approvals),
+        approval_expiry_seconds: approval_expiry
+            .and_then(|seconds| i64::try_from(seconds).ok())
+            .unwrap_or(default.approval_expiry_seconds),
+        max_pending: section.count("max_pending", 1..=MOST_PENDING, default.max_pending, report),
         keystore,
         algorithm,
     }
 }
 
-fn custody(role: &Role, section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
+fn custody(section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
     let words = [("online", Custody::Online), ("attended", Custody::Attended), ("offline", Custody::Offline)];
-    let node = section.find("custody");
-    let chosen = match &node {
-        Some(node) => node.choice(words, report).unwrap_or(Custody::Online),
+    match section.find("custody") {
+        Some(node) => node.choice(words, report).unwrap_or(default),
         None => default,
-    };
-    if chosen == Custody::Attended {
-        let because = if node.is_some() { "" } else { ", and it is what this role has unless configured" };
-        let detail = format!(
-            "custody of {role}: attended custody is not yet built{because}. Set custody = \"online\" knowingly, or \
-             custody = \"offline\" and sign it in a ceremony"
-        );
-        report.error(Code::NotYetBuilt, node.map_or(section.at, |node| node.at), detail);
     }
-    chosen
 }
 
 fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<KeystoreName> {
@@ -154,6 +195,29 @@ fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Optio
         node.report(Code::UnknownReference, format!("no [[keystore]] is named `{name}`{advice}"), report);
     }
     Some(name)
+}
+
+fn supersedes(section: &Section<'_>, default: u32, report: &mut Report) -> u32 {
+    let number = section.number("max_supersedes", 0..=MOST_SUPERSEDES, u64::from(default), report);
+    u32::try_from(number).unwrap_or(default)
+}
+
+/// `warn`, `stage` and `refuse`, each of which may be left out, in ascending order.
+fn thresholds(
+    section: &Section<'_>,
+    key: &str,
+    keys: TableKeys,
+    report: &mut Report,
+    read: impl Fn(&Node<'_>, &mut Report) -> Option<u64>,
+) -> Thresholds {
+    let node = section.find(key);
+    let Some(table) = node.as_ref().and_then(|node| node.section(keys, report)) else { return Thresholds::default() };
+    let mut bound = |key| table.find(key).and_then(|node| read(&node, report));
+    let thresholds = Thresholds { warn: bound("warn"), stage: bound("stage"), refuse: bound("refuse") };
+    if let (Some(node), false) = (node, thresholds.is_ascending()) {
+        node.report(Code::OutOfRange, "warn, stage and refuse do not ascend", report);
+    }
+    thresholds
 }
 
 fn release_rate(section: &Section<'_>, default: ReleaseRate, report: &mut Report) -> ReleaseRate {

@@ -1,7 +1,9 @@
 //! May this key be made, and in which state does it begin? (`law.md` sections 1 and 2)
 
+use std::collections::BTreeMap;
+
 use crate::domain::algorithm::Algorithm;
-use crate::domain::guard::Guard;
+use crate::domain::guard::{Guard, listed};
 use crate::domain::key::{KeyRecord, KeyState, RoleSet};
 use crate::domain::law::sign::{first_epoch, role_limits};
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
@@ -32,8 +34,8 @@ pub struct Known<'a> {
     pub policy: &'a RepositoryPolicy,
     /// Its keys.
     pub keys: &'a [KeyRecord],
-    /// Whether any guard of this name exists, in any epoch.
-    pub has_guards: bool,
+    /// Its guards in their newest epochs.
+    pub guards: &'a BTreeMap<Role, Guard>,
     /// Its roots.
     pub roots: &'a Roots,
 }
@@ -64,11 +66,14 @@ pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, D
     }
     let mut guards = Vec::new();
     if request.new_repository {
-        if known.has_guards || known.roots.revision > 0 {
+        if !known.guards.is_empty() || known.roots.revision > 0 {
             return Err(Denial::new(Reason::NotNew, format!("{repository} has a guard or a root")));
         }
-        let online = known.policy.roles.iter().filter(|(_, limits)| limits.custody == Custody::Online);
-        guards.extend(online.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
+        let signing = known.policy.roles.iter().filter(|(_, limits)| limits.custody != Custody::Offline);
+        guards.extend(signing.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
+    } else {
+        let new = roles.iter().filter(|role| is_new_delegated(role, known));
+        guards.extend(new.map(|role| Guard::seeded_as_zero(first_epoch(repository, role))));
     }
     let keystore =
         choose("keystore", request.keystore.clone(), limits.iter().filter_map(|limits| limits.keystore.clone()))?;
@@ -87,10 +92,26 @@ fn choose<T: PartialEq>(what: &str, named: Option<T>, of_policies: impl Iterator
     if of_policies.all(|other| other == first) { Ok(first) } else { Err(malformed("the policies of the roles differ")) }
 }
 
-/// In an unrooted repository a role's first key is active at once; elsewhere a root activates.
+/// Whether a delegated role was never published: the snapshot is held here and has never listed it, and entries never
+/// disappear from a snapshot. Then its guard begins as 0 with its first key. What an older signer published under a
+/// snapshot that is not held here has to be seeded.
+fn is_new_delegated(role: &Role, known: Known<'_>) -> bool {
+    let Some(snapshot) = known.guards.get(&Role::Snapshot) else { return false };
+    matches!(role, Role::Delegated(_))
+        && !known.guards.contains_key(role)
+        && snapshot.name.epoch == 1 // a recovered one may have left entries behind
+        && !snapshot.withdrawn.contains_key(&format!("{role}.json"))
+        && snapshot.head.as_ref().is_none_or(|head| listed(&head.listing, role).is_none())
+}
+
+/// In an unrooted repository a role's first key is active at once; elsewhere a root activates. Keys of delegated roles
+/// are listed by their delegators alone, which the law asks at each signature.
 fn first_state(roles: &RoleSet, known: Known<'_>) -> KeyState {
     let has_active =
         |role: &Role| known.keys.iter().any(|key| key.state == KeyState::Active && key.roles.contains(role));
+    if roles.iter().all(|role| matches!(role, Role::Delegated(_))) {
+        return KeyState::Active;
+    }
     if known.roots.is_unrooted() && !roles.iter().any(has_active) { KeyState::Active } else { KeyState::Pending }
 }
 

@@ -23,6 +23,8 @@ pub struct Known<'a> {
     pub roots: &'a Roots,
     /// Every public key that any keystore of this daemon holds.
     pub held: &'a BTreeSet<KeyId>,
+    /// The time of the decision.
+    pub now: Instant,
 }
 
 /// What follows from a root.
@@ -77,6 +79,23 @@ pub fn stage(
     Ok(RootDecision::Accepted { roots, keys })
 }
 
+/// Takes a staged root back, and undoes what it did to keys. `digest` is the staged file's, when the caller names it.
+pub fn withdraw(digest: Option<Sha256Digest>, known: Known<'_>) -> Result<RootDecision, Denial> {
+    check_not_latched(known.roots)?;
+    let Some(staged) = &known.roots.staged else { return Ok(RootDecision::Unchanged) };
+    if digest.is_some_and(|digest| digest != staged.file_digest) {
+        let detail = format!("staged is root {} with digest {}", staged.version, staged.file_digest);
+        return Err(Denial::new(Reason::RootNotStaged, detail));
+    }
+    let before = |key: &KeyRecord| {
+        let state = state_before_staging(key, known.roots);
+        (state != key.state).then(|| key.with_state(state, known.now))
+    };
+    let roots =
+        Roots { staged: None, activated: BTreeSet::new(), revision: known.roots.revision + 1, ..known.roots.clone() };
+    Ok(RootDecision::Accepted { roots, keys: known.keys.iter().filter_map(before).collect() })
+}
+
 /// Records that a root is out, and promotes it. It must be the staged one, or a pinned first root.
 pub fn publish(
     candidate: VerifiedRoot,
@@ -105,7 +124,10 @@ pub fn publish(
     check_no_offline_key_here(&candidate, known)?;
     let keys: Vec<_> = known_keys
         .iter()
-        .map(|key| if key.state == KeyState::Retiring { key.with_state(KeyState::Retired) } else { key.clone() })
+        .map(|key| match key.state {
+            KeyState::Retiring => key.with_state(KeyState::Retired, known.now),
+            _ => key.clone(),
+        })
         .filter(|key| !known.keys.contains(key))
         .collect();
     let roots = Roots {
@@ -118,12 +140,14 @@ pub fn publish(
     Ok(RootDecision::Accepted { roots, keys })
 }
 
-/// Decides about seeding a guard from metadata that `tuf` verified under the trusted root.
+/// Decides about seeding a guard from metadata that `tuf` verified under the trusted root. Which of the keys that it `listed`
+/// for the role released before is not known here: each of them may have.
 pub fn seed(
     name: &GuardName,
     statement: &Statement,
     existing: Option<&Guard>,
     policy: &RepositoryPolicy,
+    listed: BTreeSet<KeyId>,
     now: Instant,
     by: String,
 ) -> Result<Guard, Denial> {
@@ -132,8 +156,11 @@ pub fn seed(
         let detail = format!("the file is of type {}, the guard is of {}", statement.metadata_type(), name.role);
         return Err(Denial::new(Reason::WrongRole, detail));
     }
-    let seeded = Guard::seeded_from(name.clone(), statement, now, by);
+    let seeded = Guard { signers: listed, ..Guard::seeded_from(name.clone(), statement, now, by) };
     match (existing, existing.and_then(|guard| guard.head.as_ref())) {
+        (Some(guard), _) if guard.name.epoch > 1 => {
+            Err(Denial::new(Reason::AlreadySeeded, format!("the guard of {name} began by a recovery")))
+        }
         (Some(guard), Some(head)) => raised(guard, head, statement, seeded),
         (Some(guard), None) => Ok(Guard { revision: guard.revision + 1, ..seeded }),
         (None, _) => Ok(seeded),
@@ -157,15 +184,17 @@ fn raised(guard: &Guard, head: &Head, statement: &Statement, seeded: Guard) -> R
         return Err(Denial::new(Reason::AlreadySeeded, detail));
     }
     // What others released may have jumped; what it lists does not fall all the same.
-    guard.check_listing(statement.listing(), u64::MAX, u64::MAX)?;
+    guard.check_listing(&head.listing, statement.listing(), u64::MAX, u64::MAX)?;
     let mut released = guard.released.clone();
     released.insert(version, statement.digest());
+    let signers = guard.signers.union(&seeded.signers).copied().collect();
     Ok(Guard {
+        head: seeded.head,
         previous_listing: head.listing.clone(),
         released,
-        rate: guard.rate,
+        signers,
         revision: guard.revision.saturating_add(1),
-        ..seeded
+        ..guard.clone()
     })
 }
 
@@ -255,7 +284,7 @@ fn after_staging(candidate: &VerifiedRoot, known: Known<'_>) -> (Vec<KeyRecord>,
             (unchanged, _) => unchanged,
         };
         if state != key.state {
-            changed.push(key.with_state(state));
+            changed.push(key.with_state(state, known.now));
         }
     }
     (changed, activated)

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{Door, freezes, present};
-use crate::engine::LatchOrder;
+use crate::engine::{LatchOrder, Reloaded};
 use crate::wire::v1::{self, admin_service_server::AdminService};
 
 #[tonic::async_trait]
@@ -53,6 +53,15 @@ impl AdminService for Door {
             let v1::ResolveLatchRequest { name, repository, keep, keystore } = request;
             let latches = door.engine.resolve_latch(&call, LatchOrder { name, repository, keep, keystore }).await?;
             Ok(v1::ResolveLatchResponse { latches: latches.into_iter().map(present::latch).collect() })
+        })
+        .await
+    }
+
+    async fn reload(&self, request: Request<v1::ReloadRequest>) -> Result<Response<v1::ReloadResponse>, Status> {
+        self.serve(request, |door, call, _| async move {
+            let Reloaded { digest, problems, warnings } = door.engine.reload(&call).await?;
+            let sha256 = digest.to_string();
+            Ok(v1::ReloadResponse { in_force: problems.is_empty(), sha256, problems, warnings })
         })
         .await
     }

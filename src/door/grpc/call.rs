@@ -1,17 +1,16 @@
 //! From a gRPC request to a call, and from its outcome to a response.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tonic::transport::server::TlsConnectInfo;
-use tonic::{Extensions, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::Door;
-use crate::domain::caller::Caller;
+use super::admit::Authenticated;
 use crate::domain::outcome::{Denial, Reason};
-use crate::door::identity::{NoIdentity, of_certificate};
-use crate::door::stream::Peer;
+use crate::door::limits::Share;
 use crate::engine::Call;
-use crate::wire::status::to_status;
+use crate::wire::status::of_denial;
 
 impl Door {
     /// Runs one verb for one request. The verb goes on when the client hangs up: what was begun is finished and
@@ -26,22 +25,21 @@ impl Door {
         R: Send + 'static,
     {
         let id = request_id();
-        let refused = |denial: &Denial| to_status(denial.reason, &denial.detail, &id);
-        let caller = caller(request.extensions()).map_err(|error| {
-            let listener = listener(&request);
-            tracing::warn!(request = %id, listener, %error, "a peer without an identity");
-            self.engine.count_unauthenticated(listener);
-            refused(&Denial::new(Reason::Unauthenticated, error.to_string()))
-        })?;
-        let deadline =
-            Instant::now() + asked_for(&request).map_or(self.limits.deadline, |wish| wish.min(self.limits.deadline));
+        let refused = |denial: &Denial| of_denial(denial, &id);
+        let Some(Authenticated(caller)) = request.extensions().get().cloned() else {
+            return Err(refused(&Denial::new(Reason::Unauthenticated, "the connection carries no identity")));
+        };
+        let longest = self.limits.now().deadline;
+        let deadline = Instant::now() + asked_for(&request).map_or(longest, |wish| wish.min(longest));
         let call = Call { caller, request: id.clone(), deadline };
+        // Given back when the work is done, also when nobody waits for it any more.
+        let share = request.extensions().get::<Arc<Share>>().cloned();
         let work = verb(self.clone(), call, request.into_inner());
         let Some(entered) = self.in_flight.enter() else {
             return Err(refused(&Denial::new(Reason::OverQuota, "the daemon serves 1024 requests at once")));
         };
         let work = tokio::spawn(async move {
-            let _entered = entered;
+            let _entered = (entered, share);
             work.await
         });
         match work.await {
@@ -55,25 +53,8 @@ impl Door {
     }
 }
 
-/// Who is at the other end of the connection that a request came through.
-pub(super) fn caller(extensions: &Extensions) -> Result<Caller, NoIdentity> {
-    if let Some(tls) = extensions.get::<TlsConnectInfo<Peer>>() {
-        let certificates = tls.peer_certs().ok_or(NoIdentity::NoCertificate)?;
-        return of_certificate(certificates.first().ok_or(NoIdentity::NoCertificate)?);
-    }
-    let peer = extensions.get::<Peer>().and_then(|peer| peer.unix.clone());
-    peer.ok_or_else(|| NoIdentity::Peer("the connection carries no identity".to_owned()))
-}
-
-/// The name of the listener that a request came in through.
-fn listener<T>(request: &Request<T>) -> &str {
-    let extensions = request.extensions();
-    let over_tls = extensions.get::<TlsConnectInfo<Peer>>().map(TlsConnectInfo::get_ref);
-    over_tls.or_else(|| extensions.get::<Peer>()).map_or("", |peer| &peer.listener)
-}
-
 /// The `grpc-timeout` header (gRPC over HTTP/2, section Requests): at most eight digits and a unit.
-fn asked_for<T>(request: &Request<T>) -> Option<Duration> {
+pub(super) fn asked_for<T>(request: &Request<T>) -> Option<Duration> {
     let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 {
@@ -116,10 +97,5 @@ mod tests {
         for bad in ["", "S", "5", "-5S", "999999999S", "5X", "5.5S"] {
             assert_eq!(of(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_request_without_a_peer_is_nobodys() {
-        assert!(caller(Request::new(()).extensions()).is_err());
     }
 }

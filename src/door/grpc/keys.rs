@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::Door;
 use super::present;
-use crate::engine::KeyOrder;
+use crate::engine::{KeyChange, KeyOrder};
 use crate::wire::v1::{self, key_service_server::KeyService};
 
 #[tonic::async_trait]
@@ -44,6 +44,33 @@ impl KeyService for Door {
         self.serve(request, |door, call, request| async move {
             let record = door.engine.get_key(&call, &request.key).await?;
             Ok(v1::GetKeyResponse { key: Some(present::key(&record)) })
+        })
+        .await
+    }
+
+    async fn retire(&self, request: Request<v1::RetireRequest>) -> Result<Response<v1::RetireResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let KeyChange { key, changed } = door.engine.retire(&call, &request.key).await?;
+            Ok(v1::RetireResponse { key: Some(present::key(&key)), changed })
+        })
+        .await
+    }
+
+    async fn destroy(&self, request: Request<v1::DestroyRequest>) -> Result<Response<v1::DestroyResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let KeyChange { key, changed } = door.engine.destroy(&call, &request.key).await?;
+            Ok(v1::DestroyResponse { key: Some(present::key(&key)), changed })
+        })
+        .await
+    }
+
+    async fn cancel_destroy(
+        &self,
+        request: Request<v1::CancelDestroyRequest>,
+    ) -> Result<Response<v1::CancelDestroyResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let change = door.engine.cancel_destroy(&call, &request.key).await?;
+            Ok(v1::CancelDestroyResponse { key: Some(present::key(&change.key)) })
         })
         .await
     }

@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::Door;
 use super::present;
-use crate::engine::RootUpload;
+use crate::engine::{NewEpoch, RootUpload};
 use crate::wire::v1::{self, root_service_server::RootService};
 
 #[tonic::async_trait]
@@ -37,6 +37,30 @@ impl RootService for Door {
         .await
     }
 
+    async fn withdraw_root(
+        &self,
+        request: Request<v1::WithdrawRootRequest>,
+    ) -> Result<Response<v1::WithdrawRootResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let v1::WithdrawRootRequest { repository, digest } = request;
+            let change = door.engine.withdraw_root(&call, &repository, &digest).await?;
+            let state = present::root_state(&change.view.roots, &change.view.keys, door.engine.time());
+            Ok(v1::WithdrawRootResponse { state: Some(state), changed: change.changed })
+        })
+        .await
+    }
+
+    async fn get_rotation(
+        &self,
+        request: Request<v1::GetRotationRequest>,
+    ) -> Result<Response<v1::GetRotationResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let checklist = door.engine.get_rotation(&call, &request.repository).await?;
+            Ok(present::rotation(checklist, request.repository))
+        })
+        .await
+    }
+
     async fn get_root(&self, request: Request<v1::GetRootRequest>) -> Result<Response<v1::GetRootResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let files = door.engine.get_root(&call, &request.repository).await?;
@@ -57,6 +81,20 @@ impl RootService for Door {
             let v1::SeedGuardRequest { repository, role, file } = request;
             let seeded = door.engine.seed_guard(&call, &repository, &role, file.to_vec()).await?;
             Ok(v1::SeedGuardResponse { version: seeded.version.get(), caution: seeded.caution.to_owned() })
+        })
+        .await
+    }
+
+    async fn recover_guard(
+        &self,
+        request: Request<v1::RecoverGuardRequest>,
+    ) -> Result<Response<v1::RecoverGuardResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let v1::RecoverGuardRequest { repository, role, goes_on_from } = request;
+            let begun = door.engine.recover_guard(&call, &repository, &role, goes_on_from).await?;
+            let NewEpoch { epoch, goes_on_from, closed_at, barred } = begun;
+            let barred = barred.iter().map(ToString::to_string).collect();
+            Ok(v1::RecoverGuardResponse { epoch, goes_on_from, closed_at, barred })
         })
         .await
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::Door;
 use super::present;
+use super::sign_stream::Answers;
 use crate::domain::outcome::{Denial, Reason};
-use crate::engine::SignItem;
+use crate::engine::{ReleasedQuery, SignItem};
 use crate::wire::v1::{self, signing_service_server::SigningService};
 
 #[tonic::async_trait]
@@ -25,7 +26,7 @@ impl SigningService for Door {
         request: Request<v1::SignBatchRequest>,
     ) -> Result<Response<v1::SignBatchResponse>, Status> {
         self.serve(request, |door, call, request| async move {
-            let most = door.limits.batch_items;
+            let most = door.limits.now().batch_items;
             if request.items.len() > most {
                 let detail = format!("items: {}, at most {most} in one batch", request.items.len());
                 return Err(Denial::new(Reason::Malformed, detail));
@@ -41,10 +42,31 @@ impl SigningService for Door {
         .await
     }
 
+    type SignStreamStream = Answers;
+
+    async fn sign_stream(
+        &self,
+        request: Request<Streaming<v1::SignStreamRequest>>,
+    ) -> Result<Response<Answers>, Status> {
+        self.open_stream(request)
+    }
+
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
         self.serve(request, |door, call, request| async move {
             let request = request.request.ok_or_else(|| Denial::new(Reason::Malformed, "request: is missing"))?;
             Ok(present::explanation(door.engine.explain(&call, item(request)).await?))
+        })
+        .await
+    }
+
+    async fn get_released(
+        &self,
+        request: Request<v1::GetReleasedRequest>,
+    ) -> Result<Response<v1::GetReleasedResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let v1::GetReleasedRequest { repository, role, version, epoch } = request;
+            let query = ReleasedQuery { repository, role, version, epoch };
+            Ok(present::released(door.engine.get_released(&call, query).await?))
         })
         .await
     }
@@ -61,7 +83,7 @@ impl SigningService for Door {
     }
 }
 
-fn item(request: v1::SignRequest) -> SignItem {
+pub(super) fn item(request: v1::SignRequest) -> SignItem {
     let encoding = request.encoding();
     let v1::SignRequest { repository, role, key, payload, encoding: _, tuf_key_id, snapshot_file } = request;
     let given = |text: String| (!text.is_empty()).then_some(text);

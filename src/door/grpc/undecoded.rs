@@ -1,28 +1,20 @@
 //! Requests that never became one: tonic answers them by itself, before any verb. Here they get a name, advice and a count
 //! like every other refusal.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use axum::middleware::Next;
 use axum::response::Response;
 use tonic::{Code, Status};
 
-use super::call::{caller, request_id};
-use crate::domain::outcome::Reason;
+use super::call::request_id;
+use crate::domain::caller::Caller;
+use crate::domain::outcome::{Denial, Reason};
 use crate::engine::Engine;
 use crate::wire::status::to_status;
 
-/// Runs around every gRPC call.
-pub(super) async fn name(State(engine): State<Arc<Engine>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let caller = caller(&parts.extensions);
-    let response = next.run(Request::from_parts(parts, body)).await;
+/// The answer to a caller, with a name where tonic gave none.
+pub(super) fn name(engine: &Engine, caller: &Caller, response: Response) -> Response {
     let Some((reason, detail)) = undecoded(response.headers()) else { return response };
-    if let Ok(caller) = &caller {
-        engine.count_undecoded(caller, reason);
-    }
+    engine.count_undecoded(caller, reason);
     let id = request_id();
     tracing::info!(request = %id, %reason, %detail, "undecoded");
     to_status(reason, detail, &id).into_http()
@@ -31,13 +23,25 @@ pub(super) async fn name(State(engine): State<Arc<Engine>>, request: Request, ne
 /// The refusal that tonic meant; `None` for answers of verbs, whose refusals carry details, and for what we have no rule
 /// about, such as an unknown method.
 fn undecoded(headers: &HeaderMap) -> Option<(Reason, &'static str)> {
-    let status = Status::from_header_map(headers)?;
+    of_status(&Status::from_header_map(headers)?)
+}
+
+/// A message of a stream that never became one.
+pub(super) fn denial(status: &Status) -> Denial {
+    match of_status(status) {
+        Some((reason, detail)) => Denial::new(reason, detail),
+        None => Denial::new(Reason::Malformed, status.message()),
+    }
+}
+
+fn of_status(status: &Status) -> Option<(Reason, &'static str)> {
     if !status.details().is_empty() {
         return None;
     }
     match status.code() {
         // A length above the limit: our limits derive from the policies.
         Code::OutOfRange => Some((Reason::PayloadTooLarge, "the message is larger than any role's payload may be")),
+        Code::ResourceExhausted => Some((Reason::OverQuota, "too many bytes of messages are in flight")),
         Code::Cancelled | Code::DeadlineExceeded => Some((Reason::Deadline, "the request did not arrive in time")),
         // Compression that we do not speak is unimplemented, which says it all; the rest is framing or protobuf.
         Code::Internal | Code::Unknown | Code::InvalidArgument => {
@@ -62,6 +66,7 @@ mod tests {
         assert_eq!(of(&Status::internal("failed to decode")), Some(Reason::Malformed));
         assert_eq!(of(&Status::out_of_range("too large")), Some(Reason::PayloadTooLarge));
         assert_eq!(of(&Status::cancelled("Timeout expired")), Some(Reason::Deadline));
+        assert_eq!(of(&Status::resource_exhausted("")), Some(Reason::OverQuota));
         assert_eq!(of(&Status::unimplemented("")), None);
         for &reason in Reason::ALL {
             assert_eq!(of(&to_status(reason, "ours", "id")), None, "{reason}");

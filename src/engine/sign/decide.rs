@@ -8,11 +8,13 @@ use super::{Prepared, Results, predecessor_failed, set};
 use crate::domain::freeze::Frozen;
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
-use crate::domain::law::sign::{self as law, Decision, Keys, Situation};
+use crate::domain::law::attended::{Attendance, Wait};
+use crate::domain::law::sign::{self as law, Answer, Decision, Delegators, Keys, Situation};
 use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::RepositoryPolicy;
 use crate::domain::public_key::KeyId;
+use crate::domain::root::RoleKeys;
 use crate::engine::{Call, Engine, Rules};
 use crate::ledger::{Expect, View};
 
@@ -27,6 +29,8 @@ pub(super) struct Allowed {
     pub(super) expects: Vec<Expect>,
     /// Earlier items of this attempt that it builds on, by index.
     pub(super) builds_on: BTreeSet<usize>,
+    /// For a delegated role: who lists its keys, and with which threshold.
+    pub(super) delegators: Vec<(Role, RoleKeys)>,
 }
 
 /// An item that the law denied while earlier items of this attempt counted as released. The denial stands once they are.
@@ -45,6 +49,8 @@ pub(super) struct Decided {
     pub(super) repeats: Vec<(usize, usize)>,
     /// Denied, if the items that they rest on are released.
     pub(super) held: Vec<Held>,
+    /// Allowed by everything but the people who must approve it.
+    pub(super) waiting: Vec<(usize, Wait)>,
 }
 
 impl Engine {
@@ -66,6 +72,7 @@ impl Engine {
         let mut allowed: Vec<Allowed> = Vec::new();
         let mut repeats = Vec::new();
         let mut held = Vec::new();
+        let mut waiting = Vec::new();
         for &index in open {
             let Some(Some(item)) = prepared.get(index) else { continue };
             if let Some(original) =
@@ -81,28 +88,46 @@ impl Engine {
             if own.is_some_and(same) {
                 continue; // another key over a head that has no signatures yet: the next pass cosigns
             }
-            let earlier: BTreeSet<usize> = roles_read(item)
-                .filter_map(|role| tentative.get(&(item.repository.clone(), role)).map(|(_, index)| *index))
-                .collect();
-            let outcome = self.ledger.view(&item.repository).map_err(|error| error.denial()).and_then(|view| {
-                latched.clone()?;
-                let policy = rules.policy(&item.repository)?;
-                // A guard may hold thousands of versions: copied only for an item that an earlier one of its batch changed.
-                let mut guards = Cow::Borrowed(&view.guards);
-                for ((repository, role), (guard, _)) in &tentative {
-                    if *repository == item.repository {
-                        guards.to_mut().insert(role.clone(), guard.clone());
-                    }
+            if let Err(latched) = &latched {
+                set(results, index, Err(latched.clone()));
+                continue;
+            }
+            let view = match self.ledger.view(&item.repository) {
+                Ok(view) => view,
+                Err(error) => {
+                    set(results, index, Err(error.denial()));
+                    continue;
                 }
-                let decision = law::decide(&situation(item, policy, &view, &guards, now, (&caller, frozen))?)?;
-                let mut expects = expectations(item, &decision, &view, &guards);
-                expects.push(Expect::Switches(switches.revision));
-                let (builds_on, switches) = (earlier.clone(), switches.revision);
-                Ok(Allowed { index, decision, view, switches, expects, builds_on })
-            });
-            match outcome {
-                Ok(item_allowed) => {
-                    if let Some(guard) = item_allowed.decision.released(BTreeMap::new()) {
+            };
+            // A guard may hold thousands of versions: copied only for an item that an earlier one of its batch changed.
+            let mut guards = Cow::Borrowed(&view.guards);
+            for ((repository, role), (guard, _)) in &tentative {
+                if *repository == item.repository {
+                    guards.to_mut().insert(role.clone(), guard.clone());
+                }
+            }
+            let read = roles_read(item, &guards);
+            let of_batch = |role: &Role| tentative.get(&(item.repository.clone(), role.clone()));
+            let earlier: BTreeSet<usize> = read.iter().filter_map(of_batch).map(|(_, index)| *index).collect();
+            let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller };
+            let decided = rules
+                .policy(&item.repository)
+                .and_then(|policy| {
+                    Ok((policy, situation(item, policy, &view, &guards, now, (&caller, frozen), attendance)?))
+                })
+                .and_then(|(policy, situation)| Ok((policy, law::decide(&situation)?)));
+            match decided {
+                Ok((_, Answer::Pending(wait))) if earlier.is_empty() => waiting.push((index, wait)),
+                Ok((_, Answer::Pending(_))) => {} // what it would be bound to is not released yet: the next pass asks
+                Ok((policy, Answer::Permit(decision))) => {
+                    let decision = *decision;
+                    let mut expects = expectations(item, policy, &decision, &view, &guards, &read);
+                    expects.push(Expect::Switches(switches.revision));
+                    let delegators = delegators(item, &guards);
+                    let view = Arc::clone(&view);
+                    let (switches, builds_on) = (switches.revision, earlier);
+                    let item_allowed = Allowed { index, decision, view, switches, expects, builds_on, delegators };
+                    if let Some(guard) = item_allowed.decision.tentative() {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
                     allowed.push(item_allowed);
@@ -111,7 +136,7 @@ impl Engine {
                 Err(denial) => held.push(Held { index, denial, rests_on: earlier }),
             }
         }
-        Decided { allowed, repeats, held }
+        Decided { allowed, repeats, held, waiting }
     }
 }
 
@@ -123,6 +148,7 @@ pub(in crate::engine) fn situation<'a>(
     guards: &'a BTreeMap<Role, Guard>,
     now: crate::domain::time::Instant,
     (caller, frozen): (&'a str, Frozen<'a>),
+    attendance: Attendance<'a>,
 ) -> Result<Situation<'a>, Denial> {
     let keys = match item.key {
         None => Keys::OfRole(&view.keys),
@@ -137,9 +163,11 @@ pub(in crate::engine) fn situation<'a>(
         guards,
         roots: &view.roots,
         attached_snapshot: item.attached.as_ref(),
+        may_delegate: item.may_delegate,
         now,
         caller,
         frozen,
+        attendance,
     })
 }
 
@@ -151,9 +179,28 @@ fn find_key<'a>(keys: &'a [KeyRecord], repository: &RepositoryName, id: KeyId) -
 }
 
 /// The roles whose guards a decision reads.
-fn roles_read(item: &Prepared) -> impl Iterator<Item = Role> {
+fn roles_read(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> BTreeSet<Role> {
     let listed = item.statement.listing().keys().filter_map(|file| Role::from_listed_file(file));
-    std::iter::once(item.role.clone()).chain(listed)
+    let mut roles: BTreeSet<Role> = listed.chain([item.role.clone()]).collect();
+    let head = guards.get(&item.role).and_then(|guard| guard.head.as_ref());
+    // What is to take the head's place is held against what the listing role released of it.
+    if head.is_some_and(|head| head.version == item.statement.version() && head.digest != item.statement.digest()) {
+        roles.extend(law::lister(&item.role));
+    }
+    if let Role::Delegated(_) = item.role {
+        roles.insert(Role::Targets);
+        roles.extend(law::delegators_read(guards).cloned());
+    }
+    roles
+}
+
+/// Who lists the keys of a delegated role, as far as their heads are held here.
+fn delegators(item: &Prepared, guards: &BTreeMap<Role, Guard>) -> Vec<(Role, RoleKeys)> {
+    if !matches!(item.role, Role::Delegated(_)) {
+        return Vec::new();
+    }
+    let owned = |(role, signers): (&Role, &RoleKeys)| (role.clone(), signers.clone());
+    Delegators::of(guards, &item.role).listing.into_iter().map(owned).collect()
 }
 
 /// Denials that rest on earlier items: those were released, are decided again, or failed.
@@ -170,19 +217,30 @@ pub(super) fn settle(held: Vec<Held>, results: &mut Results) {
 }
 
 /// What must still be so at the commit.
-fn expectations(item: &Prepared, decision: &Decision, view: &View, guards: &BTreeMap<Role, Guard>) -> Vec<Expect> {
+fn expectations(
+    item: &Prepared,
+    policy: &RepositoryPolicy,
+    decision: &Decision,
+    view: &View,
+    guards: &BTreeMap<Role, Guard>,
+    read: &BTreeSet<Role>,
+) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
-    for role in roles_read(item) {
-        // That there was no guard was read as well.
-        expects.push(match guards.get(&role) {
-            Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
-            None => Expect::Guard(law::first_epoch(&item.repository, &role), 0),
-        });
-    }
+    let mut roles = read.clone();
+    let counts = policy.roles.get(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
     for (id, _) in &decision.judgement().keys {
         if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
             expects.push(Expect::Key(*id, record.revision));
+            // What a key signed for its other role counts, too.
+            roles.extend(record.roles.iter().filter(|_| counts).cloned());
         }
+    }
+    for role in &roles {
+        // That there was no guard was read as well.
+        expects.push(match guards.get(role) {
+            Some(guard) => Expect::Guard(guard.name.clone(), guard.revision),
+            None => Expect::Guard(law::first_epoch(&item.repository, role), 0),
+        });
     }
     expects
 }

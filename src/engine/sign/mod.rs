@@ -12,13 +12,14 @@ use super::audited::Scope;
 use super::{Call, Engine, Rules, Stage};
 use crate::domain::grant::Verb;
 use crate::domain::guard::Step;
-use crate::domain::name::{Sha256Digest, Version};
+use crate::domain::name::{Role, Sha256Digest, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::KeyId;
 use crate::domain::signature::Encoding;
 
 pub(super) use decide::situation;
 pub(super) use prepare::{Prepared, prepare};
+pub(super) use release::listed_key_id;
 
 /// How often a decision is made again when what it rests on changed meanwhile.
 const ATTEMPTS: usize = 5;
@@ -53,10 +54,23 @@ pub struct Signed {
     pub trusted_threshold_met: Option<bool>,
     /// The same for the staged root.
     pub staged_threshold_met: Option<bool>,
+    /// For a delegated role: per delegator whose head is held here, whether its threshold is met.
+    pub delegations: Vec<DelegationMet>,
     /// The version.
     pub version: Version,
     /// The payload's digest.
     pub digest: Sha256Digest,
+}
+
+/// What one delegator demands of a delegated role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelegationMet {
+    /// Top-level targets, or another delegated role.
+    pub delegator: Role,
+    /// How many distinct keys must sign.
+    pub threshold: u64,
+    /// Whether the head's signatures meet it.
+    pub met: bool,
 }
 
 /// One released signature.
@@ -153,8 +167,13 @@ impl Engine {
             for held in &decided.held {
                 built_on.entry(held.index).or_default().extend(&held.rests_on);
             }
+            for (index, wait) in decided.waiting {
+                let Some(Some(item)) = prepared.get(index) else { continue };
+                let answer = self.await_approval(call, rules, wait, item.payload()).await;
+                set(results, index, Err(answer));
+            }
             let made = self.make(call, prepared, decided.allowed).await;
-            self.commit_and_release(call, made, results).await;
+            self.commit_and_release(call, prepared, made, results).await;
             decide::settle(decided.held, results);
             for (index, original) in decided.repeats {
                 let copied = match results.get(original) {
@@ -207,6 +226,7 @@ mod tests {
             refusals: Vec::new(),
             trusted_threshold_met: None,
             staged_threshold_met: None,
+            delegations: Vec::new(),
             version: Version::new(1).unwrap(),
             digest: Sha256Digest::of(b""),
         }))

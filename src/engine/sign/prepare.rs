@@ -24,6 +24,15 @@ pub(in crate::engine) struct Prepared {
     pub(super) encoding: Encoding,
     pub(super) tuf_key_id: Option<String>,
     pub(super) attached: Option<AttachedSnapshot>,
+    /// Whether the caller has the grant `delegate` as well.
+    pub(super) may_delegate: bool,
+}
+
+impl Prepared {
+    /// The bytes that would be signed.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
 }
 
 /// Payloads above this many bytes are read on a thread of their own: reading them would hold up other requests.
@@ -60,6 +69,7 @@ pub(in crate::engine) async fn prepare(
         Some(file) => Some(read_attached(file).await?),
         None => None,
     };
+    let may_delegate = rules.grants.allow_role(&call.caller, Verb::Delegate, &repository, &role);
     Ok(Prepared {
         repository,
         role,
@@ -69,6 +79,7 @@ pub(in crate::engine) async fn prepare(
         encoding: item.encoding,
         tuf_key_id: item.tuf_key_id,
         attached,
+        may_delegate,
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant as Monotonic;
 use tokio::sync::oneshot;
 
 use super::decide::Allowed;
-use super::{KeySigned, Prepared, Results, Signed, predecessor_failed, set};
+use super::{DelegationMet, KeySigned, Prepared, Results, Signed, predecessor_failed, set};
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::guard::{Guard, KEPT_PAYLOAD_BYTES, Step};
 use crate::domain::key::KeyRecord;
@@ -17,6 +17,7 @@ use crate::domain::outcome::{Denial, Reason};
 use crate::domain::permit::{Online, Permit};
 use crate::domain::public_key::KeyId;
 use crate::domain::root::Roots;
+use crate::domain::root::VerifiedRoot;
 use crate::domain::signature::Signature;
 use crate::engine::{Call, Engine, Stage};
 use crate::keystore::desk::Priority;
@@ -85,7 +86,13 @@ impl Engine {
     }
 
     /// Makes it durable, and only then answers.
-    pub(super) async fn commit_and_release(&self, call: &Call, made: Vec<Made<'_>>, results: &mut Results) {
+    pub(super) async fn commit_and_release(
+        &self,
+        call: &Call,
+        prepared: &[Option<Prepared>],
+        made: Vec<Made<'_>>,
+        results: &mut Results,
+    ) {
         let mut units: Vec<Unit> = Vec::new();
         let mut releases = Vec::new();
         // Which unit an item became; replays and failures become none.
@@ -133,12 +140,17 @@ impl Engine {
                     let events = self.events(call, ready, &allowed, &signatures, &failures, &guard);
                     let payload = (ready.payload.len() <= KEPT_PAYLOAD_BYTES).then(|| ready.payload.to_vec());
                     unit_of.insert(index, Some(units.len()));
-                    units.push(Unit {
+                    let approved = allowed.decision.approved();
+                    let mut unit = Unit {
                         expects: allowed.expects,
                         changes: vec![Change::Guard { guard, payload }],
                         events,
                         after,
-                    });
+                    };
+                    if let Some(approved) = approved {
+                        unit.uses(approved);
+                    }
+                    units.push(unit);
                     releases.push((index, answer, None));
                 }
             }
@@ -149,7 +161,14 @@ impl Engine {
         for (result, (index, answer, replayed_under)) in self.commit(units).await.into_iter().zip(releases) {
             match result {
                 Ok(_) if replayed_under.is_some_and(|revision| !self.still_stands(revision)) => {}
-                Ok(_) => set(results, index, Ok(answer)),
+                Ok(_) => {
+                    if let Some(Some(item)) = prepared.get(index)
+                        && answer.signatures.iter().any(|one| one.step == Step::Supersede)
+                    {
+                        self.metrics.count_supersede(&item.role);
+                    }
+                    set(results, index, Ok(answer));
+                }
                 // Left open: decided again. What was built on it follows what becomes of it.
                 Err(CommitError::Conflict | CommitError::PredecessorFailed) => {}
                 Err(error) => set(results, index, Err(error.denial())),
@@ -186,9 +205,17 @@ impl Engine {
             event
         };
         let released = signatures.iter().map(|(key, signature)| {
-            let advance = steps.iter().any(|(id, step)| id == key && *step == Ok(Step::Advance));
-            let mut event = event(key, if advance { EventKind::Advance } else { EventKind::Cosign });
+            let step = steps.iter().find(|(id, _)| id == key).and_then(|(_, step)| step.as_ref().ok());
+            let mut event = event(
+                key,
+                match step {
+                    Some(Step::Advance) => EventKind::Advance,
+                    Some(Step::Supersede) => EventKind::Supersede,
+                    _ => EventKind::Cosign,
+                },
+            );
             event.signature = Some(Sha256Digest::of(signature.as_fixed()));
+            event.approval = allowed.decision.approved().map(|used| used.id);
             event
         });
         let failed = failures.iter().map(|(key, denial)| event(key, EventKind::Failure).refused(denial));
@@ -251,7 +278,7 @@ fn compose(
                 if let (Some(signature), Some(record)) = (signature, record) {
                     released.push(KeySigned {
                         key: *id,
-                        tuf_key_id: tuf_key_id(item, roots, record),
+                        tuf_key_id: tuf_key_id(item, allowed, record),
                         signature: signature.encode(item.encoding),
                         step: *step,
                         scheme: record.public_key.algorithm().tuf_scheme(),
@@ -262,23 +289,45 @@ fn compose(
     }
     let on_head: BTreeSet<KeyId> =
         head.head.as_ref().map(|head| head.signatures.keys().copied().collect()).unwrap_or_default();
-    let met = |root: &Option<_>| root.as_ref().map(|root| law::meets_threshold(root, &item.role, &on_head));
+    let listing = |root: &&VerifiedRoot| root.roles.contains_key(&item.role); // a root says nothing about delegations
+    let met = |root: &Option<VerifiedRoot>| {
+        root.as_ref().filter(listing).map(|root| law::meets_threshold(root, &item.role, &on_head))
+    };
+    let delegations = allowed.delegators.iter().map(|(delegator, signers)| DelegationMet {
+        delegator: delegator.clone(),
+        threshold: signers.threshold,
+        met: signers.is_met_by(&on_head),
+    });
     Signed {
         signatures: released,
         refusals,
         trusted_threshold_met: met(&roots.trusted),
         staged_threshold_met: met(&roots.staged),
+        delegations: delegations.collect(),
         version: item.statement.version(),
         digest: item.statement.digest(),
     }
 }
 
-/// The caller's own name for the key, else the root's, else the one that securesystemslib computes.
-fn tuf_key_id(item: &Prepared, roots: &Roots, record: &KeyRecord) -> String {
+/// The caller's own name for the key, else the root's or the delegator's, else the one that securesystemslib computes.
+fn tuf_key_id(item: &Prepared, allowed: &Allowed, record: &KeyRecord) -> String {
     if let Some(id) = &item.tuf_key_id {
         return id.clone();
     }
-    match roots.key_id_for(&item.role, &record.id()) {
+    let key = record.id();
+    let by_delegator = || allowed.delegators.iter().find_map(|(_, signers)| signers.keys.get(&key).map(String::as_str));
+    listed_key_id(&allowed.view.roots, by_delegator, &item.role, record)
+}
+
+/// The key id under which the trusted root, else the staged one, else a delegator lists the key; else the one that
+/// securesystemslib computes.
+pub(in crate::engine) fn listed_key_id<'a>(
+    roots: &'a Roots,
+    by_delegator: impl FnOnce() -> Option<&'a str>,
+    role: &Role,
+    record: &KeyRecord,
+) -> String {
+    match roots.key_id_for(role, &record.id()).or_else(by_delegator) {
         Some(id) => id.to_owned(),
         None => tuf::key_id::default_form(&record.public_key).key_id,
     }

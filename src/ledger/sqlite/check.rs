@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::{connect, rows};
 use crate::audit::merkle::{self, Hash};
 use crate::audit::{checkpoint, leaf, note};
+use crate::domain::approval::Pending;
 use crate::domain::audit_event::Event;
 use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
@@ -54,6 +55,7 @@ impl Check<'_> {
         self.guards(&released)?;
         self.roots()?;
         self.switches()?;
+        self.pending()?;
         Ok(identity)
     }
 
@@ -170,6 +172,15 @@ impl Check<'_> {
         self.each("SELECT record, digest, revision FROM switches", |row, switches: Switches| {
             let column: u64 = row.get(2)?;
             Ok((column != switches.revision).then(|| "freezes and latches are not those of their row".to_owned()))
+        })
+    }
+
+    fn pending(&self) -> Result<(), LedgerError> {
+        self.each("SELECT record, digest, id, repository, revision FROM pending", |row, pending: Pending| {
+            let columns: (String, String, u64) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            let repository = pending.subject.repository().map(ToString::to_string).unwrap_or_default();
+            let differs = columns != (pending.id().to_string(), repository, pending.revision);
+            Ok(differs.then(|| format!("what waits as {} is not what its row says", pending.id())))
         })
     }
 

@@ -24,12 +24,15 @@ pub use recover::{Recovery, recover};
 use self::place::Place;
 use self::writer::{Message, Writer};
 use crate::audit::merkle;
+use crate::domain::approval::{Pending, PendingId};
 use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
 use crate::domain::public_key::KeyId;
 use crate::domain::switches::Switches;
-use crate::ledger::{CommitError, Condition, Identity, Intent, Ledger, LedgerError, Metrics, OnCommitted, Unit, View};
+use crate::ledger::{
+    CommitError, Condition, Identity, Intent, Kept, Ledger, LedgerError, Metrics, OnCommitted, Unit, View,
+};
 
 /// How many repositories are held in memory at most.
 const CACHED_VIEWS: usize = 4096;
@@ -180,18 +183,36 @@ impl Ledger for SqliteLedger {
         file.map(|file| self.genuine(file, Some(*digest), &format!("the file of root {digest}"))).transpose()
     }
 
-    fn head_payload(&self, guard: &GuardName) -> Result<Option<Vec<u8>>, LedgerError> {
+    fn guard(&self, name: &GuardName) -> Result<Option<Kept>, LedgerError> {
         let found = self.read(|connection| {
             connection
                 .query_row(
                     "SELECT record, digest, payload FROM guards WHERE repository = ?1 AND role = ?2 AND epoch = ?3",
-                    params![guard.repository.as_str(), guard.role.as_str(), guard.epoch],
+                    params![name.repository.as_str(), name.role.as_str(), name.epoch],
                     |row| Ok((rows::json::<Guard>(row, 0)?, row.get::<_, Option<Vec<u8>>>(2)?)),
                 )
                 .optional()
         })?;
-        let Some((record, Some(payload))) = found else { return Ok(None) };
-        self.genuine(payload, record.head.map(|head| head.digest), &format!("the payload of {guard}")).map(Some)
+        let Some((guard, payload)) = found else { return Ok(None) };
+        let digest = guard.head.as_ref().map(|head| head.digest);
+        let genuine = |payload| self.genuine(payload, digest, &format!("the payload of {name}"));
+        Ok(Some(Kept { payload: payload.map(genuine).transpose()?, guard }))
+    }
+
+    fn pending(&self) -> Result<Vec<Pending>, LedgerError> {
+        self.read(rows::pending)
+    }
+
+    fn pending_payload(&self, id: &PendingId) -> Result<Option<Vec<u8>>, LedgerError> {
+        let found = self.read(|connection| {
+            connection
+                .query_row("SELECT record, digest, payload FROM pending WHERE id = ?1", [id.to_string()], |row| {
+                    Ok((rows::json::<Pending>(row, 0)?, row.get::<_, Vec<u8>>(2)?))
+                })
+                .optional()
+        })?;
+        let Some((record, payload)) = found else { return Ok(None) };
+        self.genuine(payload, Some(record.subject.digest()), &format!("what waits as {id}")).map(Some)
     }
 
     fn intents(&self) -> Result<Vec<Intent>, LedgerError> {

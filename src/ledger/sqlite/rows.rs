@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::de::DeserializeOwned;
 
 use crate::audit::merkle::Hash;
+use crate::domain::approval::{Pending, PendingId};
 use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
@@ -85,7 +86,11 @@ pub(super) fn view(connection: &Connection, repository: &RepositoryName) -> Resu
         .query_row([name], |row| json::<Roots>(row, 0))
         .optional()?
         .unwrap_or_else(|| Roots::unrooted(repository.clone()));
-    Ok(View { keys, guards: newest_epochs(guards), roots })
+    let pending = connection
+        .prepare_cached("SELECT record, digest FROM pending WHERE repository = ?1 ORDER BY asked, id")?
+        .query_map([name], |row| json(row, 0))?
+        .collect::<Result<_>>()?;
+    Ok(View { keys, guards: newest_epochs(guards), roots, pending })
 }
 
 pub(super) fn repositories(connection: &Connection) -> Result<Vec<String>> {
@@ -102,6 +107,21 @@ pub(super) fn key(connection: &Connection, id: &KeyId) -> Result<Option<KeyRecor
         .prepare_cached("SELECT record, digest FROM keys WHERE id = ?1")?
         .query_row([id.to_string()], |row| json(row, 0))
         .optional()
+}
+
+pub(super) fn pending(connection: &Connection) -> Result<Vec<Pending>> {
+    connection
+        .prepare_cached("SELECT record, digest FROM pending ORDER BY asked, id")?
+        .query_map([], |row| json(row, 0))?
+        .collect()
+}
+
+pub(super) fn pending_revision(connection: &Connection, id: &PendingId) -> Result<u64> {
+    connection
+        .prepare_cached("SELECT revision FROM pending WHERE id = ?1")?
+        .query_row([id.to_string()], |row| row.get(0))
+        .optional()
+        .map(Option::unwrap_or_default)
 }
 
 pub(super) fn intents(connection: &Connection) -> Result<Vec<Intent>> {

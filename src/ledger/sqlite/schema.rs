@@ -57,6 +57,16 @@ CREATE TABLE switches (
     record   TEXT NOT NULL,
     digest   BLOB NOT NULL
 ) STRICT;
+CREATE TABLE pending (
+    id         TEXT PRIMARY KEY,
+    repository TEXT NOT NULL,
+    asked      INTEGER NOT NULL,
+    revision   INTEGER NOT NULL,
+    record     TEXT NOT NULL,
+    digest     BLOB NOT NULL,
+    payload    BLOB NOT NULL
+) STRICT;
+CREATE INDEX pending_by_repository ON pending (repository, asked, id);
 
 CREATE TABLE intents (
     id     TEXT PRIMARY KEY,
@@ -83,13 +93,14 @@ CREATE TABLE checkpoints (
 ";
 
 /// Every table with the order of its rows.
-pub(super) const ORDER: [(&str, &str); 10] = [
+pub(super) const ORDER: [(&str, &str); 11] = [
     ("meta", "name"),
     ("keys", "id"),
     ("guards", "repository, role, epoch"),
     ("roots", "repository"),
     ("root_files", "digest"),
     ("switches", "one"),
+    ("pending", "id"),
     ("intents", "id"),
     ("leaves", "sequence"),
     ("nodes", "level, place"),

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::Shared;
 use super::rows;
@@ -260,6 +260,7 @@ fn bytes_of(unit: &Unit) -> usize {
     let of_change = |change: &Change| match change {
         Change::Guard { payload, .. } => payload.as_ref().map_or(0, Vec::len),
         Change::RootFile { file, .. } => file.len(),
+        Change::Pending { payload, .. } => payload.as_ref().map_or(0, Vec::len),
         _ => 0,
     };
     BYTES_PER_UNIT + unit.changes.iter().map(of_change).sum::<usize>()
@@ -307,6 +308,7 @@ fn admit(connection: &Connection, unit: &Unit, earlier: &Results) -> rusqlite::R
             Expect::Key(id, revision) => (rows::key_revision(connection, id)?, *revision),
             Expect::Roots(repository, revision) => (rows::roots_revision(connection, repository)?, *revision),
             Expect::Switches(revision) => (rows::switches_revision(connection)?, *revision),
+            Expect::Pending(id, revision) => (rows::pending_revision(connection, id)?, *revision),
         };
         if found != wanted {
             return Ok(Err(CommitError::Conflict));
@@ -401,6 +403,35 @@ fn apply_change(connection: &Connection, change: &Change, touched: &mut Vec<Repo
                 .execute(params![digest.to_string(), repository.as_str(), version.get(), file])?;
         }
         Change::Switches(switches) => rows::put_switches(connection, switches)?,
+        Change::Pending { pending, payload } => {
+            let (text, digest) = rows::encode(pending)?;
+            let repository = pending.subject.repository();
+            connection
+                .prepare_cached(
+                    "INSERT INTO pending (id, repository, asked, revision, record, digest, payload)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce(?7, x''))
+                     ON CONFLICT (id) DO UPDATE SET asked = excluded.asked, revision = excluded.revision,
+                         record = excluded.record, digest = excluded.digest, payload = coalesce(?7, pending.payload)",
+                )?
+                .execute(params![
+                    pending.id().to_string(),
+                    // What concerns the whole daemon has no repository, and no repository has an empty name.
+                    repository.map_or("", RepositoryName::as_str),
+                    pending.asked.as_unix(),
+                    pending.revision,
+                    text,
+                    digest,
+                    payload
+                ])?;
+            touched.extend(repository.cloned());
+        }
+        Change::PendingEnds(id) => {
+            let repository: Option<String> = connection
+                .prepare_cached("DELETE FROM pending WHERE id = ?1 RETURNING repository")?
+                .query_row([id.to_string()], |row| row.get(0))
+                .optional()?;
+            touched.extend(repository.and_then(|name| name.parse().ok()));
+        }
         Change::IntentBegins(intent) => {
             let (text, digest) = rows::encode(intent)?;
             connection

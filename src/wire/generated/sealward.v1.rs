@@ -46,19 +46,34 @@ pub struct SignResponse {
     /// The request, as logs and leaves name it.
     #[prost(string, tag = "7")]
     pub request_id: ::prost::alloc::string::String,
+    /// For a delegated role: what each delegator demands whose newest metadata is held here.
+    #[prost(message, repeated, tag = "8")]
+    pub delegations: ::prost::alloc::vec::Vec<DelegationThreshold>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DelegationThreshold {
+    /// targets, or another delegated role.
+    #[prost(string, tag = "1")]
+    pub delegator: ::prost::alloc::string::String,
+    /// How many distinct keys must sign.
+    #[prost(uint64, tag = "2")]
+    pub threshold: u64,
+    /// Whether the signatures over this version meet it.
+    #[prost(bool, tag = "3")]
+    pub met: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeySignature {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    /// The TUF key id under which the root lists the key, or the one that the caller named.
+    /// The TUF key id under which the root or the delegator lists the key, or the one that the caller named.
     #[prost(string, tag = "2")]
     pub tuf_key_id: ::prost::alloc::string::String,
     /// The signature.
     #[prost(bytes = "bytes", tag = "3")]
     pub signature: ::prost::bytes::Bytes,
-    /// advance, cosign or replay.
+    /// advance, cosign, replay or supersede.
     #[prost(string, tag = "4")]
     pub step: ::prost::alloc::string::String,
     /// TUF scheme, such as ecdsa-sha2-nistp256.
@@ -88,6 +103,9 @@ pub struct Refusal {
     /// What to do next.
     #[prost(string, tag = "4")]
     pub advice: ::prost::alloc::string::String,
+    /// For awaits-approval: what people must approve. In statuses it is the metadata member "approval".
+    #[prost(string, tag = "5")]
+    pub approval: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SignBatchRequest {
@@ -119,6 +137,38 @@ pub mod sign_batch_result {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignStreamRequest {
+    /// Comes back with the outcome; the daemon does nothing else with it.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// What is asked of Sign.
+    #[prost(message, optional, tag = "2")]
+    pub request: ::core::option::Option<SignRequest>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SignStreamResponse {
+    /// That of the item.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// The request, as logs and leaves name it; items that were decided together share one.
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(oneof = "sign_stream_response::Result", tags = "2, 3")]
+    pub result: ::core::option::Option<sign_stream_response::Result>,
+}
+/// Nested message and enum types in `SignStreamResponse`.
+pub mod sign_stream_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        /// What was released.
+        #[prost(message, tag = "2")]
+        Response(super::SignResponse),
+        /// Why nothing was.
+        #[prost(message, tag = "3")]
+        Refusal(super::Refusal),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainRequest {
     /// What would be asked of Sign.
     #[prost(message, optional, tag = "1")]
@@ -144,7 +194,7 @@ pub struct KeyVerdict {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    /// advance, cosign or replay; empty when refused.
+    /// advance, cosign, replay or supersede; empty when refused.
     #[prost(string, tag = "2")]
     pub step: ::prost::alloc::string::String,
     /// Why not.
@@ -162,6 +212,52 @@ pub struct GetPublicKeyResponse {
     /// The key in every form.
     #[prost(message, optional, tag = "1")]
     pub public_key: ::core::option::Option<PublicKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetReleasedRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The version that is wanted; 0: the newest. Only the newest is kept.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+    /// The epoch; 0: the newest. Epochs that a recovery closed stay readable.
+    #[prost(uint32, tag = "4")]
+    pub epoch: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetReleasedResponse {
+    /// The file to publish: the payload with every signature that was released over it, under the key ids of the trusted
+    /// root, else of the staged one.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub file: ::prost::bytes::Bytes,
+    /// The version.
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// SHA-256 of the payload.
+    #[prost(string, tag = "3")]
+    pub digest: ::prost::alloc::string::String,
+    /// The epoch.
+    #[prost(uint32, tag = "4")]
+    pub epoch: u32,
+    /// When it was released first, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "5")]
+    pub released: ::prost::alloc::string::String,
+    /// For whom.
+    #[prost(string, tag = "6")]
+    pub released_for: ::prost::alloc::string::String,
+    /// The signatures; each step is replay.
+    #[prost(message, repeated, tag = "7")]
+    pub signatures: ::prost::alloc::vec::Vec<KeySignature>,
+    /// As in SignResponse.
+    #[prost(bool, optional, tag = "8")]
+    pub trusted_threshold_met: ::core::option::Option<bool>,
+    /// As in SignResponse.
+    #[prost(bool, optional, tag = "9")]
+    pub staged_threshold_met: ::core::option::Option<bool>,
 }
 /// The public half of a key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -297,6 +393,60 @@ pub struct Key {
     /// When it was made, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "7")]
     pub created: ::prost::alloc::string::String,
+    /// When it became active; empty for a key that is or was not.
+    #[prost(string, tag = "8")]
+    pub activated: ::prost::alloc::string::String,
+    /// When it was retired; empty before.
+    #[prost(string, tag = "9")]
+    pub retired: ::prost::alloc::string::String,
+    /// When its private half is to be destroyed at the earliest; empty when nobody asked for it, or it is done.
+    #[prost(string, tag = "10")]
+    pub destroy_due: ::prost::alloc::string::String,
+    /// When its private half was gone; empty before.
+    #[prost(string, tag = "11")]
+    pub destroyed: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetireResponse {
+    /// The record.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
+    /// False when it was retired already.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DestroyRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DestroyResponse {
+    /// The record, with the time when it is due.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
+    /// False when it was asked for already, or done.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelDestroyRequest {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CancelDestroyResponse {
+    /// The record.
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<Key>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StageRootRequest {
@@ -345,6 +495,64 @@ pub struct PublishRootResponse {
     /// False when the same root was trusted already.
     #[prost(bool, tag = "2")]
     pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WithdrawRootRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// SHA-256 of the staged root's file, hexadecimal: nothing happens to another one. Empty: whichever is staged.
+    #[prost(string, tag = "2")]
+    pub digest: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WithdrawRootResponse {
+    /// What stands now.
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<RootState>,
+    /// False when no root was staged.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRotationRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetRotationResponse {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// idle, made (a successor waits for a root), staged, or published (old keys are left).
+    #[prost(string, tag = "2")]
+    pub phase: ::prost::alloc::string::String,
+    /// In the order in which they are taken.
+    #[prost(message, repeated, tag = "3")]
+    pub steps: ::prost::alloc::vec::Vec<RotationStep>,
+    /// What cannot be seen from here, and what to think of, in words.
+    #[prost(string, repeated, tag = "4")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One step of a rotation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotationStep {
+    /// make, stage, dual-sign, publish-root, publish-timestamp, test-clients, promote, retire, destroy.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// done, next or waiting.
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    /// Whether the daemon knows it by itself. It publishes no files and sees no clients.
+    #[prost(bool, tag = "3")]
+    pub seen_here: bool,
+    /// What it is about, in words.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    /// What to type; empty where there is nothing to type.
+    #[prost(string, tag = "5")]
+    pub command: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRootRequest {
@@ -429,6 +637,157 @@ pub struct SeedGuardResponse {
     /// What cannot be known, in words.
     #[prost(string, tag = "2")]
     pub caution: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverGuardRequest {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The version that the new epoch goes on from, at most the one that was released last: the next payload is above it, by
+    /// max_version_step at most. 0: from the beginning.
+    #[prost(uint64, tag = "3")]
+    pub goes_on_from: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoverGuardResponse {
+    /// The new epoch.
+    #[prost(uint32, tag = "1")]
+    pub epoch: u32,
+    /// As asked.
+    #[prost(uint64, tag = "2")]
+    pub goes_on_from: u64,
+    /// The version that the closed epoch released last.
+    #[prost(uint64, tag = "3")]
+    pub closed_at: u64,
+    /// Keys that never sign for this role again.
+    #[prost(string, repeated, tag = "4")]
+    pub barred: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPendingRequest {
+    /// Only this repository. Empty: all that the caller may approve.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPendingResponse {
+    /// The oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub pending: ::prost::alloc::vec::Vec<Pending>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pending {
+    /// Its name: 32 hexadecimal digits. The same request has the same name for as long as nothing changes that it is bound to.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// sign, or the verb of an act, such as destroy-key.
+    #[prost(string, tag = "2")]
+    pub verb: ::prost::alloc::string::String,
+    /// waiting, approved, rejected or void.
+    #[prost(string, tag = "3")]
+    pub state: ::prost::alloc::string::String,
+    /// Why it is void; the code of the rejection.
+    #[prost(string, tag = "4")]
+    pub cause: ::prost::alloc::string::String,
+    /// The repository. Empty for an act that concerns the whole daemon.
+    #[prost(string, tag = "5")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role. Empty for an act that concerns none.
+    #[prost(string, tag = "6")]
+    pub role: ::prost::alloc::string::String,
+    /// SHA-256 of the payload, or of the act's text.
+    #[prost(string, tag = "7")]
+    pub digest: ::prost::alloc::string::String,
+    /// Length of the payload or text in bytes.
+    #[prost(uint64, tag = "8")]
+    pub length: u64,
+    /// For signatures: the version. 0 for acts.
+    #[prost(uint64, tag = "9")]
+    pub version: u64,
+    /// For signatures: expiry of the payload, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "10")]
+    pub payload_expires: ::prost::alloc::string::String,
+    /// For signatures: the keys that would sign.
+    #[prost(string, repeated, tag = "11")]
+    pub keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Everybody who asked, as leaves name callers. None of them may approve.
+    #[prost(string, repeated, tag = "12")]
+    pub requesters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many persons it takes.
+    #[prost(uint32, tag = "13")]
+    pub needed: u32,
+    /// The persons whose approval counts so far; for an act also the one who asked.
+    #[prost(string, repeated, tag = "14")]
+    pub approvers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When it was asked first, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "15")]
+    pub asked: ::prost::alloc::string::String,
+    /// Until when it waits, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "16")]
+    pub expires: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPendingRequest {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPendingResponse {
+    /// How it stands.
+    #[prost(message, optional, tag = "1")]
+    pub pending: ::core::option::Option<Pending>,
+    /// The canonical JSON of `signed` that would be signed, or the text of the act.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub payload: ::prost::bytes::Bytes,
+    /// What the role signed last. Empty when nothing was signed yet, or it was not kept (above 8 MiB, or seeded).
+    #[prost(bytes = "bytes", tag = "3")]
+    pub last_payload: ::prost::bytes::Bytes,
+    /// Version of what the role released last or was seeded with; 0 for none.
+    #[prost(uint64, tag = "4")]
+    pub last_version: u64,
+    /// SHA-256 of that.
+    #[prost(string, tag = "5")]
+    pub last_digest: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApproveRequest {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// SHA-256 of the payload, computed by the approver's own program from the bytes that the person has seen.
+    #[prost(string, tag = "2")]
+    pub digest: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApproveResponse {
+    /// How it stands now.
+    #[prost(message, optional, tag = "1")]
+    pub pending: ::core::option::Option<Pending>,
+    /// False when this person had approved before.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RejectRequest {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// unexpected, wrong-content, wrong-time or suspicious.
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RejectResponse {
+    /// How it stands now.
+    #[prost(message, optional, tag = "1")]
+    pub pending: ::core::option::Option<Pending>,
+    /// False when somebody had rejected it before.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCheckpointRequest {}
@@ -570,9 +929,91 @@ pub struct StatusResponse {
     /// Since when the daemon runs, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "11")]
     pub started: ::prost::alloc::string::String,
+    /// The configuration in force.
+    #[prost(message, optional, tag = "15")]
+    pub configuration: ::core::option::Option<Configuration>,
+    /// Keys that sign, with their limits.
+    #[prost(message, repeated, tag = "16")]
+    pub key_uses: ::prost::alloc::vec::Vec<KeyUse>,
     /// Freezes, the oldest first.
     #[prost(message, repeated, tag = "12")]
     pub freezes: ::prost::alloc::vec::Vec<Freeze>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Configuration {
+    /// SHA-256 of its file, hexadecimal.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Since when it is in force, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "2")]
+    pub since: ::prost::alloc::string::String,
+    /// When the last reload was refused, YYYY-MM-DDTHH:MM:SSZ; empty when it was not.
+    #[prost(string, tag = "3")]
+    pub refused: ::prost::alloc::string::String,
+    /// Everything that was wrong then.
+    #[prost(string, repeated, tag = "4")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadResponse {
+    /// Whether the new file is in force. If not, nothing has changed.
+    #[prost(bool, tag = "1")]
+    pub in_force: bool,
+    /// SHA-256 of the file that is in force now, hexadecimal.
+    #[prost(string, tag = "2")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Everything that is wrong with the new file, with lines and columns where it is about the text.
+    #[prost(string, repeated, tag = "3")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is legal and probably not meant.
+    #[prost(string, repeated, tag = "4")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How long and how often a key signed, for one of its roles.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyUse {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// The repository.
+    #[prost(string, tag = "2")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role whose policy holds here.
+    #[prost(string, tag = "3")]
+    pub role: ::prost::alloc::string::String,
+    /// Seconds since it became active.
+    #[prost(uint64, tag = "4")]
+    pub age_seconds: u64,
+    /// The role's cryptoperiod, in seconds.
+    #[prost(message, optional, tag = "5")]
+    pub cryptoperiod: ::core::option::Option<Thresholds>,
+    /// fine, warn, stage or refuse.
+    #[prost(string, tag = "6")]
+    pub age_level: ::prost::alloc::string::String,
+    /// How many signatures it made, over all its roles.
+    #[prost(uint64, tag = "7")]
+    pub signatures: u64,
+    /// The role's max_signatures.
+    #[prost(message, optional, tag = "8")]
+    pub max_signatures: ::core::option::Option<Thresholds>,
+    /// fine, warn, stage or refuse.
+    #[prost(string, tag = "9")]
+    pub signatures_level: ::prost::alloc::string::String,
+}
+/// Bounds of a number; each may be unset.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Thresholds {
+    /// From here on status warns.
+    #[prost(uint64, optional, tag = "1")]
+    pub warn: ::core::option::Option<u64>,
+    /// From here on a successor is due.
+    #[prost(uint64, optional, tag = "2")]
+    pub stage: ::core::option::Option<u64>,
+    /// From here on the law refuses.
+    #[prost(uint64, optional, tag = "3")]
+    pub refuse: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Latch {
@@ -906,6 +1347,34 @@ pub mod signing_service_client {
                 .insert(GrpcMethod::new("sealward.v1.SigningService", "SignBatch"));
             self.inner.unary(req, path, codec).await
         }
+        /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
+        /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
+        /// ahead a little and no further than its answers are read: keep at most
+        /// some hundred items without an answer. It ends the stream with shutting-down when it stops.
+        pub async fn sign_stream(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::SignStreamRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SignStreamResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.SigningService/SignStream",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.SigningService", "SignStream"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Says what Sign would answer, without signing.
         pub async fn explain(
             &mut self,
@@ -956,6 +1425,31 @@ pub mod signing_service_client {
                 .insert(GrpcMethod::new("sealward.v1.SigningService", "GetPublicKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// What a role released last, as a file to publish: for whoever lost what was signed.
+        pub async fn get_released(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetReleasedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetReleasedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.SigningService/GetReleased",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.SigningService", "GetReleased"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -985,6 +1479,20 @@ pub mod signing_service_server {
             tonic::Response<super::SignBatchResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the SignStream method.
+        type SignStreamStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SignStreamResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Signs payloads one after the other for as long as the caller sends some. Each is decided in order under the rules in
+        /// force when its turn comes, and answered in order; an earlier one counts as released for later ones. The daemon reads
+        /// ahead a little and no further than its answers are read: keep at most
+        /// some hundred items without an answer. It ends the stream with shutting-down when it stops.
+        async fn sign_stream(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::SignStreamRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::SignStreamStream>, tonic::Status>;
         /// Says what Sign would answer, without signing.
         async fn explain(
             &self,
@@ -996,6 +1504,14 @@ pub mod signing_service_server {
             request: tonic::Request<super::GetPublicKeyRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetPublicKeyResponse>,
+            tonic::Status,
+        >;
+        /// What a role released last, as a file to publish: for whoever lost what was signed.
+        async fn get_released(
+            &self,
+            request: tonic::Request<super::GetReleasedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetReleasedResponse>,
             tonic::Status,
         >;
     }
@@ -1165,6 +1681,54 @@ pub mod signing_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.SigningService/SignStream" => {
+                    #[allow(non_camel_case_types)]
+                    struct SignStreamSvc<T: SigningService>(pub Arc<T>);
+                    impl<
+                        T: SigningService,
+                    > tonic::server::StreamingService<super::SignStreamRequest>
+                    for SignStreamSvc<T> {
+                        type Response = super::SignStreamResponse;
+                        type ResponseStream = T::SignStreamStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::SignStreamRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SigningService>::sign_stream(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SignStreamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sealward.v1.SigningService/Explain" => {
                     #[allow(non_camel_case_types)]
                     struct ExplainSvc<T: SigningService>(pub Arc<T>);
@@ -1240,6 +1804,51 @@ pub mod signing_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetPublicKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.SigningService/GetReleased" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetReleasedSvc<T: SigningService>(pub Arc<T>);
+                    impl<
+                        T: SigningService,
+                    > tonic::server::UnaryService<super::GetReleasedRequest>
+                    for GetReleasedSvc<T> {
+                        type Response = super::GetReleasedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetReleasedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SigningService>::get_released(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetReleasedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1471,6 +2080,78 @@ pub mod key_service_client {
                 .insert(GrpcMethod::new("sealward.v1.KeyService", "GetKey"));
             self.inner.unary(req, path, codec).await
         }
+        /// A key that no root lists signs no more, for ever.
+        pub async fn retire(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetireRequest>,
+        ) -> std::result::Result<tonic::Response<super::RetireResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/Retire",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "Retire"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks for the destruction of a retired or pending key. The daemon carries it out when it is due.
+        pub async fn destroy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DestroyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/Destroy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "Destroy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes a destruction back that has not begun.
+        pub async fn cancel_destroy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelDestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelDestroyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.KeyService/CancelDestroy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.KeyService", "CancelDestroy"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1513,6 +2194,24 @@ pub mod key_service_server {
             &self,
             request: tonic::Request<super::GetKeyRequest>,
         ) -> std::result::Result<tonic::Response<super::GetKeyResponse>, tonic::Status>;
+        /// A key that no root lists signs no more, for ever.
+        async fn retire(
+            &self,
+            request: tonic::Request<super::RetireRequest>,
+        ) -> std::result::Result<tonic::Response<super::RetireResponse>, tonic::Status>;
+        /// Asks for the destruction of a retired or pending key. The daemon carries it out when it is due.
+        async fn destroy(
+            &self,
+            request: tonic::Request<super::DestroyRequest>,
+        ) -> std::result::Result<tonic::Response<super::DestroyResponse>, tonic::Status>;
+        /// Takes a destruction back that has not begun.
+        async fn cancel_destroy(
+            &self,
+            request: tonic::Request<super::CancelDestroyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelDestroyResponse>,
+            tonic::Status,
+        >;
     }
     /// Makes and shows keys.
     #[derive(Debug)]
@@ -1767,6 +2466,139 @@ pub mod key_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.KeyService/Retire" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetireSvc<T: KeyService>(pub Arc<T>);
+                    impl<T: KeyService> tonic::server::UnaryService<super::RetireRequest>
+                    for RetireSvc<T> {
+                        type Response = super::RetireResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetireRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::retire(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetireSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.KeyService/Destroy" => {
+                    #[allow(non_camel_case_types)]
+                    struct DestroySvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::DestroyRequest>
+                    for DestroySvc<T> {
+                        type Response = super::DestroyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DestroyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::destroy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DestroySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.KeyService/CancelDestroy" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelDestroySvc<T: KeyService>(pub Arc<T>);
+                    impl<
+                        T: KeyService,
+                    > tonic::server::UnaryService<super::CancelDestroyRequest>
+                    for CancelDestroySvc<T> {
+                        type Response = super::CancelDestroyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelDestroyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as KeyService>::cancel_destroy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelDestroySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -1939,6 +2771,31 @@ pub mod root_service_client {
                 .insert(GrpcMethod::new("sealward.v1.RootService", "PublishRoot"));
             self.inner.unary(req, path, codec).await
         }
+        /// Takes a staged root back and undoes what it did to keys.
+        pub async fn withdraw_root(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WithdrawRootRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawRootResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/WithdrawRoot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "WithdrawRoot"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The trusted and the staged root.
         pub async fn get_root(
             &mut self,
@@ -1964,6 +2821,31 @@ pub mod root_service_client {
                 .insert(GrpcMethod::new("sealward.v1.RootService", "GetRoot"));
             self.inner.unary(req, path, codec).await
         }
+        /// Where a rotation stands, as the ordered list of its steps.
+        pub async fn get_rotation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRotationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRotationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/GetRotation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "GetRotation"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Begins a role's guard at published metadata that verifies under the trusted root.
         pub async fn seed_guard(
             &mut self,
@@ -1987,6 +2869,31 @@ pub mod root_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sealward.v1.RootService", "SeedGuard"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        pub async fn recover_guard(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RecoverGuardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecoverGuardResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.RootService/RecoverGuard",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.RootService", "RecoverGuard"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -2021,17 +2928,41 @@ pub mod root_service_server {
             tonic::Response<super::PublishRootResponse>,
             tonic::Status,
         >;
+        /// Takes a staged root back and undoes what it did to keys.
+        async fn withdraw_root(
+            &self,
+            request: tonic::Request<super::WithdrawRootRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::WithdrawRootResponse>,
+            tonic::Status,
+        >;
         /// The trusted and the staged root.
         async fn get_root(
             &self,
             request: tonic::Request<super::GetRootRequest>,
         ) -> std::result::Result<tonic::Response<super::GetRootResponse>, tonic::Status>;
+        /// Where a rotation stands, as the ordered list of its steps.
+        async fn get_rotation(
+            &self,
+            request: tonic::Request<super::GetRotationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetRotationResponse>,
+            tonic::Status,
+        >;
         /// Begins a role's guard at published metadata that verifies under the trusted root.
         async fn seed_guard(
             &self,
             request: tonic::Request<super::SeedGuardRequest>,
         ) -> std::result::Result<
             tonic::Response<super::SeedGuardResponse>,
+            tonic::Status,
+        >;
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        async fn recover_guard(
+            &self,
+            request: tonic::Request<super::RecoverGuardRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RecoverGuardResponse>,
             tonic::Status,
         >;
     }
@@ -2202,6 +3133,51 @@ pub mod root_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.RootService/WithdrawRoot" => {
+                    #[allow(non_camel_case_types)]
+                    struct WithdrawRootSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::WithdrawRootRequest>
+                    for WithdrawRootSvc<T> {
+                        type Response = super::WithdrawRootResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WithdrawRootRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::withdraw_root(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WithdrawRootSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sealward.v1.RootService/GetRoot" => {
                     #[allow(non_camel_case_types)]
                     struct GetRootSvc<T: RootService>(pub Arc<T>);
@@ -2232,6 +3208,51 @@ pub mod root_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetRootSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.RootService/GetRotation" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRotationSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::GetRotationRequest>
+                    for GetRotationSvc<T> {
+                        type Response = super::GetRotationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRotationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::get_rotation(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRotationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2292,6 +3313,51 @@ pub mod root_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/sealward.v1.RootService/RecoverGuard" => {
+                    #[allow(non_camel_case_types)]
+                    struct RecoverGuardSvc<T: RootService>(pub Arc<T>);
+                    impl<
+                        T: RootService,
+                    > tonic::server::UnaryService<super::RecoverGuardRequest>
+                    for RecoverGuardSvc<T> {
+                        type Response = super::RecoverGuardResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RecoverGuardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RootService>::recover_guard(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RecoverGuardSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2329,6 +3395,525 @@ pub mod root_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "sealward.v1.RootService";
     impl<T> tonic::server::NamedService for RootServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "cli")]
+pub mod approval_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// What waits for people: payloads of attended roles, and acts of two operators. For callers with the verb `approve`.
+    #[derive(Debug, Clone)]
+    pub struct ApprovalServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ApprovalServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ApprovalServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ApprovalServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// What the caller may approve, the oldest first.
+        pub async fn list_pending(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPendingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPendingResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.ApprovalService/ListPending",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.ApprovalService", "ListPending"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One piece, with the bytes to judge and what the role signed last.
+        pub async fn get_pending(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetPendingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetPendingResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.ApprovalService/GetPending",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.ApprovalService", "GetPending"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One person's approval of exactly the bytes that have a digest, which the approver's own program computes.
+        pub async fn approve(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApproveRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ApproveResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.ApprovalService/Approve",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.ApprovalService", "Approve"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One person's no, which stands for everybody until what waits would have expired.
+        pub async fn reject(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RejectRequest>,
+        ) -> std::result::Result<tonic::Response<super::RejectResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.ApprovalService/Reject",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.ApprovalService", "Reject"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "daemon")]
+pub mod approval_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ApprovalServiceServer.
+    #[async_trait]
+    pub trait ApprovalService: std::marker::Send + std::marker::Sync + 'static {
+        /// What the caller may approve, the oldest first.
+        async fn list_pending(
+            &self,
+            request: tonic::Request<super::ListPendingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPendingResponse>,
+            tonic::Status,
+        >;
+        /// One piece, with the bytes to judge and what the role signed last.
+        async fn get_pending(
+            &self,
+            request: tonic::Request<super::GetPendingRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetPendingResponse>,
+            tonic::Status,
+        >;
+        /// One person's approval of exactly the bytes that have a digest, which the approver's own program computes.
+        async fn approve(
+            &self,
+            request: tonic::Request<super::ApproveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ApproveResponse>, tonic::Status>;
+        /// One person's no, which stands for everybody until what waits would have expired.
+        async fn reject(
+            &self,
+            request: tonic::Request<super::RejectRequest>,
+        ) -> std::result::Result<tonic::Response<super::RejectResponse>, tonic::Status>;
+    }
+    /// What waits for people: payloads of attended roles, and acts of two operators. For callers with the verb `approve`.
+    #[derive(Debug)]
+    pub struct ApprovalServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ApprovalServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ApprovalServiceServer<T>
+    where
+        T: ApprovalService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/sealward.v1.ApprovalService/ListPending" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPendingSvc<T: ApprovalService>(pub Arc<T>);
+                    impl<
+                        T: ApprovalService,
+                    > tonic::server::UnaryService<super::ListPendingRequest>
+                    for ListPendingSvc<T> {
+                        type Response = super::ListPendingResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPendingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ApprovalService>::list_pending(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPendingSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.ApprovalService/GetPending" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPendingSvc<T: ApprovalService>(pub Arc<T>);
+                    impl<
+                        T: ApprovalService,
+                    > tonic::server::UnaryService<super::GetPendingRequest>
+                    for GetPendingSvc<T> {
+                        type Response = super::GetPendingResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetPendingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ApprovalService>::get_pending(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPendingSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.ApprovalService/Approve" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApproveSvc<T: ApprovalService>(pub Arc<T>);
+                    impl<
+                        T: ApprovalService,
+                    > tonic::server::UnaryService<super::ApproveRequest>
+                    for ApproveSvc<T> {
+                        type Response = super::ApproveResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApproveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ApprovalService>::approve(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApproveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.ApprovalService/Reject" => {
+                    #[allow(non_camel_case_types)]
+                    struct RejectSvc<T: ApprovalService>(pub Arc<T>);
+                    impl<
+                        T: ApprovalService,
+                    > tonic::server::UnaryService<super::RejectRequest>
+                    for RejectSvc<T> {
+                        type Response = super::RejectResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RejectRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ApprovalService>::reject(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RejectSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ApprovalServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "sealward.v1.ApprovalService";
+    impl<T> tonic::server::NamedService for ApprovalServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -3057,6 +4642,29 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("sealward.v1.AdminService", "ResolveLatch"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads the configuration anew and puts it in force, whole, or changes nothing and says everything that is wrong with
+        /// it. Needs the verb `operate`.
+        pub async fn reload(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.AdminService/Reload",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.AdminService", "Reload"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3102,6 +4710,12 @@ pub mod admin_service_server {
             tonic::Response<super::ResolveLatchResponse>,
             tonic::Status,
         >;
+        /// Reads the configuration anew and puts it in force, whole, or changes nothing and says everything that is wrong with
+        /// it. Needs the verb `operate`.
+        async fn reload(
+            &self,
+            request: tonic::Request<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadResponse>, tonic::Status>;
     }
     /// The daemon itself.
     #[derive(Debug)]
@@ -3388,6 +5002,51 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResolveLatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.AdminService/Reload" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReloadSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ReloadRequest>
+                    for ReloadSvc<T> {
+                        type Response = super::ReloadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReloadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::reload(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReloadSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

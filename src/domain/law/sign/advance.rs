@@ -1,10 +1,11 @@
 //! What was released before, for a payload above the head. (`law.md` section 2 and section 3, items 3 and 6)
 
-use super::Situation;
+use super::{Situation, lister};
 use crate::domain::guard::{Guard, listed};
 use crate::domain::name::{Role, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::RolePolicy;
+use crate::domain::statement::Listing;
 
 /// How many released pairs a guard keeps at most, whatever lags behind it.
 const KEPT_PAIRS: u64 = 10_000;
@@ -22,7 +23,20 @@ pub(super) fn check_advance(
         let detail = format!("{role} goes from {head_version} to {version}; the bound is {}", limits.max_version_step);
         return Err(Denial::new(Reason::VersionStep, detail));
     }
-    guard.check_listing(statement.listing(), limits.max_version_step, limits.first_listed_max)?;
+    check_listed(situation, limits, guard, guard.listing())?;
+    guard.check_rate(limits.release_rate, situation.now)
+}
+
+/// Holds what a payload lists against the listing before it, and against what the listed roles released.
+pub(super) fn check_listed(
+    situation: &Situation<'_>,
+    limits: &RolePolicy,
+    guard: &Guard,
+    before: Option<&Listing>,
+) -> Result<(), Denial> {
+    let (statement, empty) = (situation.statement, Listing::new());
+    let before = before.unwrap_or(&empty);
+    guard.check_listing(before, statement.listing(), limits.max_version_step, limits.first_listed_max)?;
     for (file, entry) in statement.listing() {
         let held = Role::from_listed_file(file).and_then(|role| situation.guards.get(&role));
         if held.is_some_and(|listed| !listed.has_released(entry.version)) {
@@ -30,17 +44,13 @@ pub(super) fn check_advance(
             return Err(Denial::new(Reason::ListedUnreleased, detail));
         }
     }
-    guard.check_rate(limits.release_rate, situation.now)
+    Ok(())
 }
 
 /// The lowest version of this role that a later listing may still name.
 pub(super) fn lowest_needed(situation: &Situation<'_>) -> Version {
     let own = situation.statement.version();
-    let lister = match situation.role {
-        Role::Timestamp | Role::Root => return own,
-        Role::Snapshot => Role::Timestamp,
-        Role::Targets | Role::Delegated(_) => Role::Snapshot,
-    };
+    let Some(lister) = lister(situation.role) else { return own };
     // The listing before the head counts, too: it is what the head would be held against if it were replaced.
     let listings =
         situation.guards.get(&lister).and_then(|guard| Some([&guard.head.as_ref()?.listing, &guard.previous_listing]));

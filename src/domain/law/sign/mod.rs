@@ -2,23 +2,33 @@
 
 mod advance;
 mod content;
+mod delegations;
 mod keys;
+mod limits;
+mod people;
+mod supersede;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use advance::{check_advance, lowest_needed};
 use content::check_content;
+pub use delegations::{Delegators, delegators_read};
 use keys::{cosigns_only, weigh_keys};
+pub use limits::signatures_made;
+use people::attended;
+use supersede::check_supersede;
+pub use supersede::lister;
 
 use crate::domain::freeze::Frozen;
 use crate::domain::guard::{Guard, GuardName, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
+use crate::domain::law::attended::{Approved, Attendance, Wait};
 use crate::domain::name::{RepositoryName, Role, Sha256Digest, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::permit::{Online, Permit};
 use crate::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
 use crate::domain::public_key::KeyId;
-use crate::domain::root::Roots;
+use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::signature::Signature;
 use crate::domain::statement::Statement;
 use crate::domain::time::Instant;
@@ -42,12 +52,16 @@ pub struct Situation<'a> {
     pub roots: &'a Roots,
     /// The signed snapshot that came along with a timestamp.
     pub attached_snapshot: Option<&'a AttachedSnapshot>,
+    /// Whether the caller may change delegations, besides signing.
+    pub may_delegate: bool,
     /// The time of the decision.
     pub now: Instant,
     /// Who asks, as leaves name them.
     pub caller: &'a str,
     /// What stands still for them.
     pub frozen: Frozen<'a>,
+    /// Who asks, and what people have approved: for attended roles.
+    pub attendance: Attendance<'a>,
 }
 
 /// Which keys a request is about.
@@ -93,25 +107,42 @@ pub struct Decision {
     retiring: BTreeSet<KeyId>,
     guard: Guard,
     next: NextGuard,
+    approved: Option<Approved>,
 }
 
 #[derive(Debug)]
 enum NextGuard {
     Advance { statement: Statement, policy: RolePolicy, floor: Version, now: Instant, caller: String },
+    Supersede { statement: Statement, policy: RolePolicy, now: Instant, caller: String },
     Cosign,
     Replay,
 }
 
-/// Judges without a permit: what `Explain` shows.
-pub fn judge(situation: &Situation<'_>) -> Result<Judgement, Denial> {
-    let (_, judgement, _) = weigh(situation)?;
-    Ok(judgement)
+/// The law's answer, when it is no denial.
+#[derive(Debug)]
+pub enum Answer {
+    /// Sign.
+    Permit(Box<Decision>),
+    /// Everything allows it, and people have not approved it yet.
+    Pending(Wait),
+}
+
+/// Judges without a permit: what `Explain` shows, with what people must still approve.
+pub fn judge(situation: &Situation<'_>) -> Result<(Judgement, Option<Wait>), Denial> {
+    let (guard, judgement, _) = weigh(situation)?;
+    let wait = attended(situation, guard, &judgement)?.and_then(Result::err);
+    Ok((judgement, wait))
 }
 
 /// Judges, and hands out a permit for each signature that is to be made.
-pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
+pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
     let (guard, judgement, relation) = weigh(situation)?;
     let role_policy = role_policy(situation)?;
+    let approved = match attended(situation, guard, &judgement)? {
+        None => None,
+        Some(Ok(approved)) => Some(approved),
+        Some(Err(wait)) => return Ok(Answer::Pending(wait)),
+    };
     let mut permits = Vec::new();
     let mut replays = BTreeMap::new();
     for (key, step) in &judgement.keys {
@@ -120,7 +151,7 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
                 let stored = guard.head.as_ref().and_then(|head| head.signatures.get(key)).cloned();
                 replays.extend(stored.map(|signature| (*key, signature)));
             }
-            Ok(Step::Advance | Step::Cosign) => {
+            Ok(Step::Advance | Step::Cosign | Step::Supersede) => {
                 let record = candidates(situation).find(|record| record.id() == *key);
                 permits.extend(record.map(|record| {
                     let at = (guard.name.clone(), guard.revision);
@@ -138,18 +169,30 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, Denial> {
             now: situation.now,
             caller: situation.caller.to_owned(),
         },
+        Relation::Supersedes => NextGuard::Supersede {
+            statement: situation.statement.clone(),
+            policy: role_policy.clone(),
+            now: situation.now,
+            caller: situation.caller.to_owned(),
+        },
         Relation::Same if permits.is_empty() => NextGuard::Replay,
         Relation::Same => NextGuard::Cosign,
     };
     let retires = |record: &&KeyRecord| record.state == KeyState::Retiring;
     let retiring = candidates(situation).filter(retires).map(KeyRecord::id).collect();
-    Ok(Decision { judgement, permits, replays, retiring, guard: guard.clone(), next })
+    let decision = Decision { judgement, permits, replays, retiring, guard: guard.clone(), next, approved };
+    Ok(Answer::Permit(Box::new(decision)))
 }
 
 impl Decision {
     /// What was judged.
     pub fn judgement(&self) -> &Judgement {
         &self.judgement
+    }
+
+    /// The approval that is used up when the first signature is released.
+    pub fn approved(&self) -> Option<Approved> {
+        self.approved
     }
 
     /// Takes the permits out; they are used once.
@@ -178,8 +221,23 @@ impl Decision {
         withheld.into_keys().map(|key| (key, cosigns_only())).collect()
     }
 
+    /// The guard as it will be if every permitted key signs, without the signatures: what later items of a batch are held
+    /// against. `None` when nothing changes.
+    pub fn tentative(&self) -> Option<Guard> {
+        let makes = |(key, step): &(KeyId, Result<Step, Denial>)| {
+            matches!(step, Ok(step) if step.makes_a_signature()).then_some(*key)
+        };
+        let keys: Vec<KeyId> = self.judgement.keys.iter().filter_map(makes).collect();
+        Some(self.next_guard(BTreeMap::new())?.counted(&keys))
+    }
+
     /// The guard after these signatures are released; `None` when nothing changes.
     pub fn released(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
+        let keys: Vec<KeyId> = signatures.keys().copied().collect();
+        Some(self.next_guard(signatures)?.counted(&keys))
+    }
+
+    fn next_guard(&self, signatures: BTreeMap<KeyId, Signature>) -> Option<Guard> {
         match &self.next {
             NextGuard::Advance { statement, policy, floor, now, caller } => Some(self.guard.advanced(
                 statement,
@@ -189,6 +247,9 @@ impl Decision {
                 caller.clone(),
                 Some(*floor),
             )),
+            NextGuard::Supersede { statement, policy, now, caller } => {
+                Some(self.guard.superseded(statement, signatures, policy.release_rate, *now, caller.clone()))
+            }
             NextGuard::Cosign => Some(self.guard.cosigned(signatures)),
             NextGuard::Replay => None,
         }
@@ -209,9 +270,8 @@ pub fn role_limits<'p>(
         return Err(Denial::new(Reason::WrongRole, detail));
     };
     match limits.custody {
-        Custody::Online => Ok(limits),
+        Custody::Online | Custody::Attended => Ok(limits),
         Custody::Offline => Err(Denial::new(Reason::OfflineRole, format!("{role} of {repository} is offline"))),
-        Custody::Attended => Err(Denial::new(Reason::AttendedNotBuilt, format!("{role} of {repository} is attended"))),
     }
 }
 
@@ -243,21 +303,20 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
     let Some(guard) = situation.guards.get(role) else {
         return Err(Denial::new(Reason::Unseeded, format!("nothing is known of what {role} of {repository} released")));
     };
-    let relation = guard.relate(statement)?;
-    let head_version = guard.head.as_ref().map_or(0, |head| head.version.get());
-    if let Relation::Above { head_version } = relation {
-        check_advance(situation, limits, guard, head_version)?;
+    let relation = guard.relate(statement, limits.max_supersedes)?;
+    delegations::check_change(situation, Some(guard))?;
+    match relation {
+        Relation::Above { head_version } => check_advance(situation, limits, guard, head_version)?,
+        Relation::Supersedes => check_supersede(situation, limits, guard)?,
+        Relation::Same => {}
     }
-    let keys = weigh_keys(situation, guard, relation)?;
-    Ok((guard, Judgement { keys, head_version }, relation))
+    let keys = weigh_keys(situation, limits, guard, relation)?;
+    Ok((guard, Judgement { keys, head_version: guard.floor() }, relation))
 }
 
 /// Whether the signatures of a head meet a role's threshold in a root.
-pub fn meets_threshold(root: &crate::domain::root::VerifiedRoot, role: &Role, signed: &BTreeSet<KeyId>) -> bool {
-    root.roles.get(role).is_some_and(|keys| {
-        let count = keys.keys.keys().filter(|key| signed.contains(key)).count();
-        u64::try_from(count).is_ok_and(|count| count >= keys.threshold)
-    })
+pub fn meets_threshold(root: &VerifiedRoot, role: &Role, signed: &BTreeSet<KeyId>) -> bool {
+    root.roles.get(role).is_some_and(|signers| signers.is_met_by(signed))
 }
 
 /// The name of a role's guard in its first epoch. Later epochs come with recovery.

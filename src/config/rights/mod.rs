@@ -1,0 +1,179 @@
+//! Who can make which key sign what: the rights that one file gives, as a table.
+//!
+//! The same patterns that the daemon matches, and nothing that it would not: `tests/configuration/rights.rs` holds the
+//! table against [`Grants`](crate::domain::grant::Grants), question by question.
+
+mod reach;
+mod who;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::domain::grant::{Grant, Verb};
+use crate::domain::name::{Pattern, RepositoryName};
+use crate::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
+
+pub(super) use self::reach::{Reached, reached, repositories_of};
+pub use self::who::{UnknownCaller, Who};
+pub(super) use self::who::{caller_covers, caller_meets, comes};
+
+use super::overlap::{Budget, Exhausted};
+use super::{Configuration, Position};
+
+/// What one caller may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerRights {
+    /// The caller, as it was named.
+    pub caller: String,
+    /// Every name by which a grant could mean it.
+    pub identities: Vec<String>,
+    /// What it may do: by repository in the order of the file, then role, then verb.
+    pub rights: Vec<Right>,
+    /// What the table cannot say, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// One verb, for one role of one repository or pattern of repositories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// What may be done.
+    pub verb: Verb,
+    /// In which repositories: a name, a pattern, or two patterns joined by ` and `, of which a name must match both. `**`
+    /// for what concerns the whole daemon.
+    pub repository: String,
+    /// For which role; `None` where the role does not count.
+    pub role: Option<String>,
+    /// Which `[[grant]]`s give it.
+    pub places: Vec<Position>,
+    /// The limits of the role, where a `[repository.role.NAME]` has some.
+    pub limits: Option<RolePolicy>,
+    /// Why it comes to nothing all the same.
+    pub blocked: Option<String>,
+}
+
+impl Configuration {
+    /// What a caller may do; in one repository, or in all of them and with the daemon as a whole.
+    pub fn rights(&self, who: &Who, repository: Option<&RepositoryName>) -> CallerRights {
+        let mut budget = Budget::new();
+        let mut notes = Vec::new();
+        let rights = self.table(who, repository, &mut budget, &mut notes).unwrap_or_else(|Exhausted| {
+            notes.push("the file has so many patterns that this table is not complete".to_owned());
+            Vec::new()
+        });
+        notes.extend(who.notes(self));
+        notes.extend(rights.iter().filter_map(threshold_note));
+        CallerRights { caller: who.to_string(), identities: who.identity_names(), rights, notes }
+    }
+
+    /// Everybody whom the grants name, in the order of the file; a person's identities are that person.
+    pub fn callers(&self) -> Vec<Who> {
+        let mut callers: Vec<Who> = Vec::new();
+        for pattern in self.grants.iter().flat_map(|grant| &grant.callers) {
+            let who = Who::named(pattern, self.grants.persons());
+            if !callers.contains(&who) {
+                callers.push(who);
+            }
+        }
+        callers
+    }
+
+    /// Where a threshold of a role's keys adds nothing, a sentence per role. (`law.md` section 6)
+    pub fn threshold_notes(&self) -> Vec<String> {
+        let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for who in self.callers() {
+            for note in self.rights(&who, None).rights.iter().filter_map(threshold_note) {
+                told.entry(note).or_default().push(who.to_string());
+            }
+        }
+        told.into_iter().map(|(note, callers)| format!("{note}: {}", callers.join(" "))).collect()
+    }
+
+    fn table(
+        &self,
+        who: &Who,
+        repository: Option<&RepositoryName>,
+        budget: &mut Budget,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Right>, Exhausted> {
+        let policies: Vec<&RepositoryPolicy> = self.policies.iter().collect();
+        let absent = (!who.comes(&self.listeners)).then_some("no listener lets this caller in");
+        let mut rows: Vec<(usize, Right)> = Vec::new();
+        for (grant, place) in self.grants.iter().zip(&self.places.grants) {
+            let Some(grant) = within(grant, repository) else { continue };
+            if !self.means(&grant, *place, who, budget, notes)? {
+                continue;
+            }
+            for found in reached(&grant, &policies, budget)? {
+                let order = found.order;
+                let mut right = right(found, *place);
+                right.blocked = absent.map(str::to_owned).or(right.blocked);
+                let same = |(_, known): &&mut (usize, Right)| {
+                    known.verb == right.verb && known.repository == right.repository && known.role == right.role
+                };
+                budget.spend(rows.len())?;
+                match rows.iter_mut().find(same) {
+                    Some((_, known)) => known.places.push(*place),
+                    None => rows.push((order, right)),
+                }
+            }
+        }
+        let key = |(order, right): &(usize, Right)| (*order, right.repository.clone(), right.role.clone(), right.verb);
+        rows.sort_by_cached_key(key);
+        Ok(rows.into_iter().map(|(_, right)| right).collect())
+    }
+
+    /// Whether a grant means the caller. One that means only some of the callers behind a wildcard is noted.
+    fn means(
+        &self,
+        grant: &Grant,
+        place: Position,
+        who: &Who,
+        budget: &mut Budget,
+        notes: &mut Vec<String>,
+    ) -> Result<bool, Exhausted> {
+        let mut partly = None;
+        for pattern in &grant.callers {
+            for identity in who.identities() {
+                if caller_covers(pattern, identity, budget)? {
+                    return Ok(true);
+                }
+                if partly.is_none() && caller_meets(pattern, identity, budget)? {
+                    partly = Some(pattern);
+                }
+            }
+        }
+        if let Some(pattern) = partly {
+            notes.push(format!("line {} gives more to those of these callers that are {pattern}", place.line));
+        }
+        Ok(false)
+    }
+}
+
+/// What a grant gives in one repository.
+fn within<'g>(grant: &'g Grant, repository: Option<&RepositoryName>) -> Option<Cow<'g, Grant>> {
+    let Some(repository) = repository else { return Some(Cow::Borrowed(grant)) };
+    if !grant.repositories.iter().any(|pattern| pattern.matches(repository.as_str())) {
+        return None;
+    }
+    let verbs: Vec<Verb> = grant.verbs.iter().copied().filter(|verb| verb.is_per_repository()).collect();
+    let repositories = vec![Pattern::new(repository.as_str())?];
+    (!verbs.is_empty()).then(|| Cow::Owned(Grant { verbs, repositories, ..grant.clone() }))
+}
+
+fn right(found: Reached<'_>, place: Position) -> Right {
+    let Reached { verb, repository, role, limits, blocked, order: _ } = found;
+    Right { verb, repository, role, places: vec![place], limits: limits.cloned(), blocked }
+}
+
+/// `law.md` section 6: a threshold protects against the loss of keys, not against a caller whom one daemon obeys.
+fn threshold_note(right: &Right) -> Option<String> {
+    let role = right.role.as_deref().filter(|role| !["timestamp", "snapshot"].contains(role))?;
+    let online = right.limits.as_ref().is_some_and(|limits| limits.custody == Custody::Online);
+    (right.verb == Verb::Sign && online && right.blocked.is_none()).then(|| {
+        format!(
+            "{role} of {} is online: one request gets a signature of every key of it here, so a threshold of such keys \
+             adds nothing against one who may sign it",
+            right.repository
+        )
+    })
+}

@@ -1,0 +1,81 @@
+//! The deny-list: keys and certificates that are turned away, whoever signed them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::domain::name::Sha256Digest;
+
+/// Digests, as `docs/configuration.md` describes the file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct DenyList {
+    keys: BTreeSet<[u8; 32]>,
+    certificates: BTreeSet<[u8; 32]>,
+}
+
+/// The largest file in bytes: some hundred thousand entries.
+const LARGEST: u64 = 16 << 20;
+
+impl DenyList {
+    /// Reads a file whole, or not at all: an entry that is misread would let somebody in.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+        let bytes = fs::metadata(path).map_err(|error| failed(&error))?.len();
+        if bytes > LARGEST {
+            return Err(failed(&format_args!("has {bytes} bytes; a deny-list has at most {LARGEST}")));
+        }
+        let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+        Self::parse(&text).map_err(|(line, what)| format!("{}:{line}: {what}", path.display()))
+    }
+
+    /// The error has the line, from 1.
+    fn parse(text: &str) -> Result<Self, (usize, &'static str)> {
+        let mut list = Self::default();
+        for (index, line) in text.lines().enumerate() {
+            let entry = line.split_once('#').map_or(line, |(entry, _)| entry).trim();
+            if entry.is_empty() {
+                continue;
+            }
+            let wrong = |what| (index + 1, what);
+            let (kind, digest) = entry.split_once(char::is_whitespace).ok_or(wrong(RULE))?;
+            let digest = digest_of(digest.trim()).ok_or(wrong(RULE))?;
+            match kind {
+                "key" => list.keys.insert(digest),
+                "certificate" => list.certificates.insert(digest),
+                _ => return Err(wrong(RULE)),
+            };
+        }
+        Ok(list)
+    }
+
+    /// Whether the key (DER of its SubjectPublicKeyInfo) or the certificate (DER) is on it.
+    pub(super) fn holds(&self, key: Sha256Digest, certificate: Sha256Digest) -> bool {
+        self.keys.contains(key.as_bytes()) || self.certificates.contains(certificate.as_bytes())
+    }
+}
+
+const RULE: &str = "an entry is `key` or `certificate`, then a SHA-256 in hexadecimal digits";
+
+/// With or without the colons that openssl writes.
+fn digest_of(text: &str) -> Option<[u8; 32]> {
+    let digits: String = text.chars().filter(|character| *character != ':').collect();
+    hex::decode(digits).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_as_openssl_writes_them_and_nothing_is_skipped() {
+        let plain = "ab".repeat(32);
+        let colons = vec!["AB"; 32].join(":");
+        let list = DenyList::parse(&format!("# why\n\nkey {plain} # stolen\ncertificate\t{colons}\r\n")).unwrap();
+        let (known, other) = (Sha256Digest::from_bytes([0xab; 32]), Sha256Digest::from_bytes([0; 32]));
+        assert!(list.holds(known, other) && list.holds(other, known) && !list.holds(other, other));
+        assert_eq!(DenyList::parse(""), Ok(DenyList::default()));
+        for bad in ["key", "key 12", "keys ab", &plain, &format!("key {plain}ab"), &format!("KEY {plain}")] {
+            assert_eq!(DenyList::parse(&format!("\n{bad}\n")), Err((2, RULE)), "{bad}");
+        }
+    }
+}

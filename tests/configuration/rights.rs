@@ -1,0 +1,278 @@
+//! The table of rights says what the daemon's own grants say, question by question.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sealward::config::{Configuration, Who};
+use sealward::domain::caller::Caller;
+use sealward::domain::grant::{Scope, Verb};
+use sealward::domain::name::{Pattern, RepositoryName, Role};
+
+use super::{good, least_and};
+
+/// Overlapping patterns, persons, shadows, an offline role.
+const MANY: &str = r#"
+[[listener]]
+name = "tls"
+kind = "tcp-mtls"
+address = "127.0.0.1:0"
+certificate = "c"
+key = { file = "k" }
+client_ca = "a"
+
+[[keystore]]
+name = "files"
+kind = "software"
+directory = "keys"
+unseal = { identity = { file = "identity" } }
+
+[[repository]]
+pattern = "acme/*"
+[repository.role.timestamp]
+keystore = "files"
+[repository.role.targets]
+custody = "offline"
+
+[[repository]]
+name = "acme/app"
+[repository.role.timestamp]
+max_expiry = "1d"
+keystore = "files"
+[repository.role.targets]
+custody = "online"
+keystore = "files"
+[repository.role."releases/stable"]
+custody = "online"
+keystore = "files"
+
+[[repository]]
+pattern = "**"
+[repository.role.snapshot]
+keystore = "files"
+
+[[person]]
+name = "alice"
+identities = ["unix:1001", "uri:spiffe://acme/alice"]
+
+[[grant]]
+callers = ["person:alice"]
+verbs = ["sign", "explain", "delegate", "read"]
+repositories = ["acme/**"]
+roles = ["*"]
+
+[[grant]]
+callers = ["unix-group:4", "uri:spiffe://acme/*"]
+verbs = ["sign", "read"]
+repositories = ["*/app", "other"]
+roles = ["timestamp", "snapshot"]
+
+[[grant]]
+callers = ["unix:1000"]
+verbs = ["manage-roots", "manage-keys", "freeze", "approve"]
+repositories = ["acme/app", "a*/x"]
+roles = ["root", "releases/**", "t*"]
+
+[[grant]]
+callers = ["unix:1000"]
+verbs = ["audit", "status", "operate"]
+"#;
+
+fn configuration() -> Configuration {
+    good(&least_and(MANY))
+}
+
+fn callers() -> Vec<(&'static str, Caller)> {
+    let certificate = |uri: &str| Caller::Certificate { dns: vec![], uris: vec![uri.to_owned()] };
+    vec![
+        ("unix:1000", Caller::Unix { uid: 1000, gids: vec![] }),
+        ("unix:1001", Caller::Unix { uid: 1001, gids: vec![] }),
+        ("unix:1000,unix-group:4", Caller::Unix { uid: 1000, gids: vec![4] }),
+        ("unix:9", Caller::Unix { uid: 9, gids: vec![9] }),
+        ("uri:spiffe://acme/alice", certificate("spiffe://acme/alice")),
+        ("uri:spiffe://acme/bob", certificate("spiffe://acme/bob")),
+        ("uri:spiffe://acme/a/b", certificate("spiffe://acme/a/b")),
+    ]
+}
+
+/// Whether a row of the table is about this repository.
+fn is_about(row: &str, repository: &RepositoryName, configuration: &Configuration) -> bool {
+    let all = row.split(" and ").all(|pattern| Pattern::new(pattern).unwrap().matches(repository.as_str()));
+    all && configuration.policies.find(repository).is_some()
+}
+
+#[test]
+fn the_table_says_what_the_grants_say() {
+    let configuration = configuration();
+    let grants = &configuration.grants;
+    let repositories = ["acme/app", "acme/lib", "acme/x", "other", "b/app", "a/x", "acme/a/b"];
+    let (mut given, mut refused) = (0, 0);
+    for (name, caller) in callers() {
+        let who = Who::parse(name, grants.persons()).unwrap();
+        let table = configuration.rights(&who, None);
+        for verb in Verb::ALL {
+            if verb.scope() == Scope::Daemon {
+                let row = table.rights.iter().any(|row| row.verb == verb && row.blocked.is_none());
+                assert_eq!(row, grants.allow_daemon(&caller, verb), "{name} {verb}");
+                continue;
+            }
+            for repository in repositories.map(|text| text.parse::<RepositoryName>().unwrap()) {
+                let policy = configuration.policies.find(&repository).unwrap();
+                let rows = || {
+                    table
+                        .rights
+                        .iter()
+                        .filter(|row| row.verb == verb && is_about(&row.repository, &repository, &configuration))
+                };
+                if verb.scope() == Scope::Repository {
+                    assert_eq!(
+                        rows().next().is_some(),
+                        grants.allow_repository(&caller, verb, &repository),
+                        "{name} {verb}"
+                    );
+                    continue;
+                }
+                let roles = policy.roles.keys().cloned().chain((verb == Verb::ManageRoots).then_some(Role::Root));
+                for role in roles {
+                    let allowed = grants.allow_role(&caller, verb, &repository, &role);
+                    // Only targets delegate; the grant alone does not know that.
+                    let useful = verb != Verb::Delegate || !matches!(role, Role::Timestamp | Role::Snapshot);
+                    let shown = rows().any(|row| {
+                        row.role.as_deref() == Some(role.as_str())
+                            && row.limits.as_ref().is_none_or(|limits| policy.roles.get(&role) == Some(limits))
+                    });
+                    assert_eq!(shown, allowed && useful, "{name} {verb} {repository} {role}: {:#?}", table.rights);
+                    if shown { given += 1 } else { refused += 1 }
+                }
+            }
+        }
+    }
+    assert!(given > 50 && refused > 200, "{given} {refused}");
+}
+
+#[test]
+fn every_row_names_the_lines_that_give_it_and_what_holds() {
+    let configuration = configuration();
+    let text = least_and(MANY);
+    let who = |name: &str| Who::parse(name, configuration.grants.persons()).unwrap();
+    let line = |piece: &str| text.split_once(piece).unwrap().0.matches('\n').count();
+    let alice = configuration.rights(&who("person:alice"), None);
+    assert_eq!(alice.identities, ["person:alice", "unix:1001", "uri:spiffe://acme/alice"]);
+    let timestamp = |row: &&sealward::config::Right| {
+        row.verb == Verb::Sign && row.repository == "acme/app" && row.role.as_deref() == Some("timestamp")
+    };
+    let row = alice.rights.iter().find(timestamp).unwrap();
+    assert_eq!(row.limits.as_ref().unwrap().max_expiry_seconds, 86_400);
+    let places: Vec<usize> = row.places.iter().map(|place| place.line).collect();
+    assert_eq!(
+        places,
+        [line("callers = [\"person:alice\"]"), line("callers = [\"unix-group:4\"")],
+        "both lines give it"
+    );
+
+    let offline = alice.rights.iter().find(|row| row.verb == Verb::Sign && row.repository == "acme/*").unwrap();
+    assert!(
+        alice.rights.iter().any(|row| row.role.as_deref() == Some("targets")
+            && row.repository == "acme/*"
+            && row.blocked.as_ref().is_some_and(|why| why.contains("offline"))),
+        "{offline:?}"
+    );
+    let note = "targets of acme/app is online: one request gets a signature of every key of it here";
+    assert!(alice.notes.iter().any(|told| told.starts_with(note)), "{:?}", alice.notes);
+    assert!(!alice.rights.iter().any(|row| row.role.as_deref() == Some("releases/stable")), "* stops at a slash");
+
+    let user = configuration.rights(&who("unix:1001"), None);
+    assert_eq!(user.identities, ["unix:1001", "person:alice"]);
+    assert_eq!(user.notes.iter().filter(|note| note.contains("--as unix:1001,unix-group:4")).count(), 1);
+    let all = configuration.rights(&who("uri:spiffe://**"), None);
+    assert!(all.rights.is_empty());
+    assert!(
+        all.notes
+            .iter()
+            .any(|note| note.ends_with("gives more to those of these callers that are uri:spiffe://acme/*"))
+    );
+}
+
+#[test]
+fn a_caller_whom_no_listener_lets_in_has_rights_that_come_to_nothing() {
+    let text = least_and(MANY).replace(
+        "kind = \"unix\"\npath",
+        "kind = \"tcp-mtls\"\naddress = \"127.0.0.1:1\"\ncertificate = \"c\"\nkey = { file = \"k\" }\nclient_ca",
+    );
+    let configuration = good(&text);
+    let table = configuration.rights(&Who::parse("unix:1000", configuration.grants.persons()).unwrap(), None);
+    assert!(!table.rights.is_empty());
+    assert!(table.rights.iter().all(|row| row.blocked.as_deref() == Some("no listener lets this caller in")));
+}
+
+#[test]
+fn everybody_is_found_once_and_persons_by_their_name() {
+    let names: Vec<String> = configuration().callers().iter().map(Who::to_string).collect();
+    assert_eq!(names, ["person:alice", "unix-group:4", "uri:spiffe://acme/*", "unix:1000"]);
+}
+
+#[test]
+fn a_caller_that_is_none_is_refused() {
+    let configuration = configuration();
+    for bad in ["", "alice", "unix:x", "person:bob", "unix:1000,", "cn:alice"] {
+        assert!(Who::parse(bad, configuration.grants.persons()).is_err(), "{bad}");
+    }
+    let error = Who::parse("person:bob", configuration.grants.persons()).unwrap_err().to_string();
+    assert!(error.contains("known: alice"), "{error}");
+}
+
+/// The whole of the file as people see it. After a change that is meant: SEALWARD_REGENERATE=1.
+#[test]
+fn the_tables_of_the_shipped_files_are_as_they_were() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["software", "softhsm2"] {
+        let file = root.join("hsm-config").join(name).with_extension("toml");
+        let output = explain(&["--config", file.to_str().unwrap()]);
+        assert!(output.status.success() && !output.stdout.contains(&0x1b), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        let golden = root.join("tests/configuration/golden").join(name).with_extension("txt");
+        if std::env::var_os("SEALWARD_REGENERATE").is_some() {
+            fs::write(&golden, &told).unwrap();
+        }
+        assert_eq!(told, fs::read_to_string(&golden).unwrap(), "{}", golden.display());
+    }
+}
+
+#[test]
+fn the_table_is_one_object_with_json_and_one_repository_when_asked() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), least_and(MANY)).unwrap();
+    let config = file.path().to_str().unwrap();
+    let rows = |arguments: &[&str]| {
+        let output = explain(&[&["--config", config, "--json"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(object["v"], 1);
+        object["callers"].as_array().unwrap().clone()
+    };
+    assert_eq!(rows(&[]).len(), 4);
+    let alice = rows(&["--as", "person:alice", "--repository", "acme/lib"]);
+    let about: Vec<_> =
+        alice[0]["rights"].as_array().unwrap().iter().map(|row| row["repository"].as_str().unwrap()).collect();
+    assert!(!about.is_empty() && about.iter().all(|repository| *repository == "acme/lib"), "{about:?}");
+    let nobody = explain(&["--config", config, "--as", "unix:77"]);
+    assert!(nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("gives this caller anything"));
+    let unknown = explain(&["--config", config, "--as", "person:bob"]);
+    assert_eq!(unknown.status.code(), Some(64), "{unknown:?}");
+    fs::write(file.path(), "version = 2\nlimit = 1\n").unwrap();
+    let broken = explain(&["--config", config]);
+    assert_eq!(broken.status.code(), Some(78));
+    let told = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert!(told.contains(":1:11: [unsupported-version]") && told.contains(":2:1: [unknown-key]"), "{told}");
+}
+
+#[test]
+fn config_check_says_where_a_threshold_adds_nothing() {
+    let notes = configuration().threshold_notes();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].starts_with("targets of acme/app is online") && notes[0].ends_with(": person:alice"), "{notes:?}");
+}
+
+fn explain(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sealward")).args(["config", "explain"]).args(arguments).output().unwrap()
+}
