@@ -117,6 +117,10 @@ impl AdminService for Service {
         self.next(&request).await.map(|_| FreezeResponse::default().into())
     }
 
+    async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {
+        self.next(&request).await.map(|_| ReloadResponse::default().into())
+    }
+
     async fn thaw(&self, request: Request<ThawRequest>) -> Result<Response<ThawResponse>, Status> {
         self.next(&request).await.map(|_| ThawResponse::default().into())
     }

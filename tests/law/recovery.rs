@@ -32,7 +32,7 @@ fn rotated(name: &str, new: u8) -> Model {
     let old = model.guard(name).head.as_ref().unwrap().signatures.keys().copied().collect::<BTreeSet<_>>();
     for key in old {
         let record = model.keys.iter_mut().find(|record| record.id() == key).unwrap();
-        *record = record.with_state(KeyState::Retired);
+        *record = record.with_state(KeyState::Retired, NOW);
     }
     model
 }

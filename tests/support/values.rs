@@ -17,7 +17,6 @@ use sealward::domain::law::attended::Attendance;
 use sealward::domain::law::sign::{Answer, AttachedSnapshot, Decision, Keys, Situation, decide, first_epoch};
 use sealward::domain::name::{Pattern, RepositoryName, Role, Sha256Digest, Version};
 use sealward::domain::outcome::{Denial, Reason};
-use sealward::domain::person::Persons;
 use sealward::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
 use sealward::domain::public_key::{KeyId, PublicKey};
 use sealward::domain::root::{RoleKeys, Roots, VerifiedRoot};

@@ -97,7 +97,7 @@ fn texts<'a>(role: &'a Object, member: &str) -> BTreeSet<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::tuf::differences;
+    use crate::tuf::difference::differences;
 
     fn targets(delegations: &str) -> String {
         format!(
