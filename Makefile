@@ -7,10 +7,11 @@ VENV ?= $(or $(SEALWARD_TEST_VENV),$(HOME)/.cache/sealward-venv)
 TOOLS ?= $(HOME)/.cache/sealward-tools
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 export SEALWARD_TEST_VENV := $(VENV)
+export SEALWARD_TEST_TOOLS := $(TOOLS)
 # A path of its own: what a test or a demo calls is what was built here.
 export PATH := $(TARGET)/debug:$(TOOLS)/bin:$(PATH)
 
-.PHONY: help run stop test demo show-first-light crash generate fmt lint deny audit man build-tools test-tools tools clean-dev
+.PHONY: help run stop test demo show-first-light crash fuzz generate fmt lint deny audit man build-tools test-tools tools clean-dev
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +40,10 @@ show-first-light: build-tools test-tools ## The demonstrations as checks, withou
 crash: build-tools ## The crash harness for longer: SEALWARD_CRASH_KILLS=2000 unless set
 	SEALWARD_CRASH_KILLS=$${SEALWARD_CRASH_KILLS:-2000} $(CARGO) test --locked --test crash -- --nocapture
 
+fuzz: build-tools ## The fuzz targets for SEALWARD_FUZZ_SECONDS each (60 unless set), on nightly
+	@scripts/install.sh g++:g++
+	@scripts/fuzz.sh "$(TOOLS)" "$${SEALWARD_FUZZ_SECONDS:-60}"
+
 generate: ## Write the gRPC code anew after a change of proto/
 	SEALWARD_REGENERATE=1 $(CARGO) test --locked --test generated_code
 
@@ -64,9 +69,11 @@ audit: tools ## Known vulnerabilities of the dependencies
 # What a build needs: a C compiler for aws-lc and SQLite.
 build-tools:
 	@scripts/install.sh gcc:gcc make:make $(CARGO):
-# What the tests and the demo need: SoftHSM2, its command line, openssl, strace, python-tuf in an environment of its own.
+# What the tests and the demo need: SoftHSM2, its command line, openssl, strace, ssh with an sshd, python-tuf in an environment of its own.
 test-tools:
 	@scripts/install.sh softhsm2-util:softhsm2 pkcs11-tool:opensc openssl:openssl strace:strace python3:python3 mkfs.ext4:e2fsprogs systemd-analyze:systemd
+	@scripts/install.sh ssh:openssh-client
+	@scripts/sshd.sh "$(TOOLS)"
 	@scripts/venv.sh "$(VENV)"
 # What CI needs besides: pinned, built once, kept outside the clone.
 tools:

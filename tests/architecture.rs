@@ -104,7 +104,7 @@ const TABLE: &[Room] = &[
         // A CI service hands out its job's token over the network.
         may_use: "domain wire fetch",
         crates: "hyper_util prost prost_types rustix thiserror tokio tokio_stream tonic tonic_types tower zeroize \
-                 secrecy serde_json",
+                 secrecy serde serde_json",
         never: "",
     },
     Room {

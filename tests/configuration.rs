@@ -19,6 +19,8 @@ mod reference;
 mod rights;
 #[path = "configuration/softhsm.rs"]
 mod softhsm;
+#[path = "configuration/tokens.rs"]
+mod tokens;
 #[path = "configuration/warnings.rs"]
 mod warnings;
 

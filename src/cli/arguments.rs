@@ -24,9 +24,14 @@ Examples:
   sealward key generate --repository acme/app --role timestamp --new-repository
   sealward sign --repository acme/app --role timestamp timestamp.json > signed.json
   sealward --server https://signer.example:7443 --ca ca.pem --cert me.pem --key me.key whoami
+  sealward --server https://signer.example:7443 --ca ca.pem --token-file token whoami
 
 Environment:
-  SEALWARD_SERVER  the daemon, when --server is not given
+  SEALWARD_SERVER      the daemon, when --server is not given
+  SEALWARD_TOKEN_FILE  a file with an OIDC token, for https without --cert
+  SEALWARD_ID_TOKEN    the token itself, as GitLab's id_tokens hand it over
+  In a GitHub Actions job with `id-token: write`, and in a pod with a token in /var/run/secrets/sealward/token, a token
+  is picked up by itself; the first of these that is there counts.
 
 Exit codes: 0 done, 64 usage, 66 unreadable input, 69 not reachable, 75 try again, 77 denied; docs/exit-codes.md has all.";
 
@@ -45,6 +50,12 @@ pub(super) struct Global {
     /// PEM private key of --cert, readable by its owner alone (before NOUN)
     #[arg(long, value_name = "FILE")]
     pub(super) key: Option<PathBuf>,
+    /// A file with this caller's OIDC token, for https; read for each call (before NOUN) [default: $SEALWARD_TOKEN_FILE, else what CI hands out]
+    #[arg(long, value_name = "FILE", conflicts_with = "cert")]
+    pub(super) token_file: Option<PathBuf>,
+    /// For whom a token is asked of GitHub Actions (before NOUN) [default: the server, https://HOST:PORT]
+    #[arg(long, value_name = "AUDIENCE")]
+    pub(super) audience: Option<String>,
     /// Print one JSON object with "v": 1 on stdout, errors included; streams print one per line
     #[arg(long, global = true)]
     pub(super) json: bool,

@@ -13,6 +13,7 @@ use crate::config::{CallerRights, Configuration, Right, Who, load};
 use crate::domain::grant::Verb;
 use crate::domain::name::RepositoryName;
 use crate::domain::policy::RolePolicy;
+use crate::domain::thresholds::Thresholds;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -161,13 +162,21 @@ fn keys(limits: &RolePolicy) -> String {
 
 /// What a caller with `sign` cannot exceed.
 fn in_words(limits: &RolePolicy) -> String {
-    format!(
-        "expiry {}, step {}, {}/h burst {}",
-        duration(limits.max_expiry_seconds),
-        limits.max_version_step,
-        limits.release_rate.per_hour,
-        limits.release_rate.burst
-    )
+    let mut parts = vec![
+        format!("expiry {}", duration(limits.max_expiry_seconds)),
+        format!("step {}", limits.max_version_step),
+        format!("{}/h burst {}", limits.release_rate.per_hour, limits.release_rate.burst),
+    ];
+    if limits.max_supersedes > 0 {
+        parts.push(format!("{} supersedes per version", limits.max_supersedes));
+    }
+    if let Some(seconds) = limits.cryptoperiod.refuse {
+        parts.push(format!("a key for {}", duration(i64::try_from(seconds).unwrap_or(i64::MAX))));
+    }
+    if let Some(signatures) = limits.max_signatures.refuse {
+        parts.push(format!("{signatures} signatures per key"));
+    }
+    parts.join(", ")
 }
 
 /// As people write it in the file.
@@ -207,8 +216,16 @@ fn limits_json(limits: &RolePolicy) -> Value {
         "max_payload_bytes": limits.max_payload_bytes,
         "max_version_step": limits.max_version_step,
         "first_listed_max": limits.first_listed_max,
+        "max_supersedes": limits.max_supersedes,
+        "cryptoperiod_seconds": thresholds_json(&limits.cryptoperiod),
+        "max_signatures": thresholds_json(&limits.max_signatures),
         "release_rate": { "per_hour": limits.release_rate.per_hour, "burst": limits.release_rate.burst },
     })
+}
+
+fn thresholds_json(thresholds: &Thresholds) -> Value {
+    let Thresholds { warn, stage, refuse } = thresholds;
+    json!({ "warn": warn, "stage": stage, "refuse": refuse })
 }
 
 #[cfg(test)]

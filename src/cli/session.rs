@@ -2,7 +2,7 @@
 
 use super::arguments::Global;
 use super::error::CliError;
-use crate::client::{Client, Server, TlsFiles};
+use crate::client::{Client, Server, TlsFiles, TokenSource};
 
 pub(super) struct Session {
     global: Global,
@@ -15,12 +15,27 @@ impl Session {
 
     /// Connects; commands that work offline never call it.
     pub(super) async fn client(&self) -> Result<Client, CliError> {
-        let Global { server, ca, cert, key, json: _, timeout } = &self.global;
+        let Global { server, ca, cert, key, token_file, audience, json: _, timeout } = &self.global;
         let server = match server {
             Some(server) => server.clone(),
             None => Server::from_environment().map_err(crate::client::ClientError::from)?,
         };
         let files = TlsFiles { ca: ca.clone(), certificate: cert.clone(), key: key.clone() };
-        Ok(Client::connect(&server, &files, *timeout).await?)
+        let token = match (token_file, cert) {
+            (Some(_), _) if !server.takes_tokens() => {
+                let what = "--token-file is for https: over a unix socket the kernel says who calls";
+                return Err(CliError::Usage(what.to_owned()));
+            }
+            (Some(path), _) => Some(TokenSource::File(path.clone())),
+            // A certificate says who calls.
+            (None, Some(_)) => None,
+            (None, None) if !server.takes_tokens() => None,
+            (None, None) => {
+                let audience = audience.clone().unwrap_or_else(|| server.to_string());
+                TokenSource::from_environment(&audience)?
+            }
+        };
+        let client = Client::connect(&server, &files, *timeout).await?;
+        Ok(token.map_or_else(|| client.clone(), |token| client.with_token(token)))
     }
 }

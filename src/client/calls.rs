@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::connect::connect;
 use super::retry::{Repeat, pause_before_next};
+use super::token::{Bearer, TokenSource};
 use super::{ClientError, Server, TlsFiles, messages};
 use crate::wire::MESSAGE_LIMIT_BYTES;
 use crate::wire::v1;
@@ -27,13 +28,29 @@ pub struct Client {
     channels: Arc<[Channel]>,
     turn: Arc<AtomicUsize>,
     timeout: Duration,
+    bearer: Option<Bearer>,
 }
 
 impl Client {
     /// Connects. The files matter for `https://` only. Each later call has `timeout` for all its attempts together.
     pub async fn connect(server: &Server, tls: &TlsFiles, timeout: Duration) -> Result<Self, ClientError> {
         let channels = connect(server, tls, timeout).await?.into();
-        Ok(Self { channels, turn: Arc::default(), timeout })
+        Ok(Self { channels, turn: Arc::default(), timeout, bearer: None })
+    }
+
+    /// The same connection, each call with a token. Only for a server that [`Server::takes_tokens`]: over another
+    /// connection it would prove nothing.
+    #[must_use]
+    pub fn with_token(&self, source: TokenSource) -> Self {
+        Self { bearer: Some(Bearer::new(source)), ..self.clone() }
+    }
+
+    /// Adds what proves who calls, where the connection does not.
+    pub(super) async fn authorize<Q>(&self, request: &mut Request<Q>) -> Result<(), ClientError> {
+        if let Some(bearer) = &self.bearer {
+            request.metadata_mut().insert("authorization", bearer.authorization().await?);
+        }
+        Ok(())
     }
 
     /// The same connection with another deadline per call.
@@ -72,6 +89,9 @@ impl Client {
         let mut attempt = 1;
         loop {
             let mut request = Request::new(message.clone());
+            timeout_at(deadline, self.authorize(&mut request))
+                .await
+                .map_err(|_| ClientError::Deadline { timeout: self.timeout })??;
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             // The transport's timer ends with the first header of an answer; this one covers its body.
             let Ok(answer) = timeout_at(deadline, send(self.channel()?, request)).await else { return Err(late) };

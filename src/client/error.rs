@@ -41,6 +41,20 @@ pub enum ClientError {
         /// Its permission bits.
         mode: u32,
     },
+    /// A file of a token cannot be read. Do not retry before it can.
+    #[error("cannot read the token in {}: {source}", printable(&path.to_string_lossy()))]
+    TokenFileUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No token could be had, or what stands in its place is none. Nothing was sent.
+    #[error("no token: {}", printable(what))]
+    Token {
+        /// Why; never the token.
+        what: String,
+    },
     /// The files are no PEM certificates and key, or do not belong together. Do not retry.
     #[error("the TLS files are not usable: {0}")]
     TlsFilesInvalid(String),
@@ -95,7 +109,8 @@ impl ClientError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::InvalidServer(_) | Self::TlsFilesMissing { .. } => exit::USAGE,
-            Self::TlsFileUnreadable { .. } => exit::NO_INPUT,
+            Self::TlsFileUnreadable { .. } | Self::TokenFileUnreadable { .. } => exit::NO_INPUT,
+            Self::Token { .. } => exit::UNAVAILABLE,
             Self::KeyFileExposed { .. } | Self::TlsFilesInvalid(_) => exit::CONFIG,
             Self::Connect { .. } => exit::UNAVAILABLE,
             Self::TooLarge { .. } | Self::TooLargeForDaemon { .. } => Reason::PayloadTooLarge.exit_code(),
@@ -115,7 +130,8 @@ impl ClientError {
     pub fn reason(&self) -> &str {
         match self {
             Self::InvalidServer(_) | Self::TlsFilesMissing { .. } => "usage",
-            Self::TlsFileUnreadable { .. } => "unreadable-file",
+            Self::TlsFileUnreadable { .. } | Self::TokenFileUnreadable { .. } => "unreadable-file",
+            Self::Token { .. } => "no-token",
             Self::KeyFileExposed { .. } => "key-file-exposed",
             Self::TlsFilesInvalid(_) => "tls-files-invalid",
             Self::Connect { .. } => "cannot-connect",
@@ -134,7 +150,10 @@ impl ClientError {
                 "Name the daemon with --server or SEALWARD_SERVER: unix:PATH or https://HOST:PORT."
             }
             Self::TlsFilesMissing { .. } => "Give the file, or connect over the unix socket, which needs none.",
-            Self::TlsFileUnreadable { .. } => "Check the path and its permissions.",
+            Self::TlsFileUnreadable { .. } | Self::TokenFileUnreadable { .. } => "Check the path and its permissions.",
+            Self::Token { .. } => {
+                "Check what hands out the token; a GitHub Actions job needs `permissions: id-token: write`. docs/ci.md has each way."
+            }
             Self::KeyFileExposed { .. } => "Make it readable by its owner alone: chmod 600.",
             Self::TlsFilesInvalid(_) => "--ca and --cert are PEM certificates, --key is the PEM private key of --cert.",
             Self::Connect { advice, .. } => advice,

@@ -1,4 +1,4 @@
-//! **The other side of the door.** Connects over a unix socket or mutual TLS, and offers every call of `sealward.v1` as
+//! **The other side of the door.** Connects over a unix socket, mutual TLS or TLS with a token, and offers every call of `sealward.v1` as
 //! a typed method with a deadline, a size limit and bounded retries.
 //!
 //! ```no_run
@@ -19,6 +19,7 @@ mod retry;
 mod server;
 mod sign_stream;
 mod tls;
+mod token;
 
 #[cfg(test)]
 #[cfg(feature = "daemon")]
@@ -30,6 +31,7 @@ pub use printable::printable;
 pub use server::{DEFAULT_SERVER, InvalidServer, SERVER_VARIABLE, Server};
 pub use sign_stream::SignStream;
 pub use tls::TlsFiles;
+pub use token::{ID_TOKEN_VARIABLE, PROJECTED_TOKEN, TOKEN_FILE_VARIABLE, TokenSource};
 
 pub use crate::wire::MESSAGE_LIMIT_BYTES;
 pub use crate::wire::status::Refused;

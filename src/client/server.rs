@@ -44,6 +44,11 @@ impl Server {
         }
     }
 
+    /// Whether it is reached over TLS, where a token may prove who calls. A unix socket proves it by itself.
+    pub fn takes_tokens(&self) -> bool {
+        matches!(self.0, Address::Https(_))
+    }
+
     pub(super) fn address(&self) -> &Address {
         &self.0
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Request, Streaming};
 
 use super::{Client, ClientError, messages};
 use crate::wire::MESSAGE_LIMIT_BYTES;
@@ -38,9 +38,13 @@ impl Client {
         let mut stub = SigningServiceClient::new(self.channel()?)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES);
-        let opened = tokio::time::timeout(timeout, stub.sign_stream(ReceiverStream::new(items))).await;
-        let opened = opened.map_err(|_| ClientError::Deadline { timeout })?;
-        let answers = opened.map_err(|status| ClientError::from_call(&status, timeout, 0))?.into_inner();
+        let opened = tokio::time::timeout(timeout, async {
+            let mut request = Request::new(ReceiverStream::new(items));
+            self.authorize(&mut request).await?;
+            Ok::<_, ClientError>(stub.sign_stream(request).await)
+        });
+        let opened = opened.await.map_err(|_| ClientError::Deadline { timeout })?;
+        let answers = opened?.map_err(|status| ClientError::from_call(&status, timeout, 0))?.into_inner();
         Ok(SignStream { answers, timeout, places })
     }
 }

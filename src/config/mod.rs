@@ -131,7 +131,9 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
     let observe = read::daemon::observe(&root, base, report);
     let listeners = read::listener::listeners(&root, base, report);
     let oidc = read::oidc::providers(&root, base, report);
-    read::listener::refuse_tokens_of_nobody(&root, oidc.len(), report);
+    // One with a mistake is there all the same.
+    let configured = root.find("oidc").map_or(0, |node| node.tables(&mut Report::default()).len());
+    read::listener::refuse_tokens_of_nobody(&root, configured, report);
     let keystores = read::keystore::keystores(&root, base, report);
     let repositories = read::repository::repositories(&root, &read::keystore::names(&root), report);
     let tokens = read::oidc::names(&root);

@@ -39,7 +39,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make the ledger and the log key. Never overwrites
+    /// Make the ledger, the log key and the first administrator. Never overwrites
     Init {
         /// The configuration that names them
         #[arg(long, value_name = "FILE")]
@@ -47,6 +47,10 @@ pub(super) enum Command {
         /// The audit log's origin (C2SP checkpoint), such as example.com/sealward; host name and a random part unless given
         #[arg(long)]
         origin: Option<String>,
+        /// The first administrator, where the configuration names none yet: unix:UID, or NAME=unix:UID. Written to the
+        /// configuration as a [[person]] and a [[grant]] of everything but signing and approving
+        #[arg(long, value_name = "[NAME=]CALLER")]
+        administrator: Option<String>,
     },
     /// Lift a fault: copy the ledger, sync, compare, swap. The daemon must be stopped
     Recover {

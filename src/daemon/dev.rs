@@ -94,7 +94,7 @@ pub(super) fn run(directory: Option<PathBuf>) -> Result<(), DaemonError> {
     }
     let configuration = super::load(&file)?;
     if !configuration.ledger.directory.join("ledger.sqlite3").exists() {
-        init::init(&configuration, None, true)?;
+        init::init(&configuration, None, &format!("unix:{uid}"), true)?;
     }
     say(&format!("throw-away daemon in {}", directory.display()));
     say(&format!("  export SEALWARD_SERVER=unix:{}/sealward.sock", directory.display()));

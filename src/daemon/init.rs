@@ -3,18 +3,41 @@
 use std::path::Path;
 
 use super::log_signer::LogSigner;
-use super::{DaemonError, machine, open, say};
+use super::{DaemonError, administrator, machine, open, say};
 use crate::audit::note::VerifierKey;
 use crate::config::Configuration;
+use crate::domain::audit_event::{Event, EventKind};
+use crate::domain::caller::Caller;
 use crate::domain::switches::Switches;
+use crate::domain::time::Instant;
 use crate::engine::Clock as _;
 use crate::keystore::secret::Secrets;
 use crate::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
 use crate::keystore::software::{self, NoteKey, Unseal};
-use crate::ledger::{Identity, sqlite};
+use crate::ledger::sqlite::{self, SqliteLedger};
+use crate::ledger::{Identity, Ledger as _, LedgerError, Unit};
+
+/// `sealwardd init`: with the first administrator, whom the file names or gets.
+pub(super) fn from_file(path: &Path, origin: Option<&str>, administrator: Option<&str>) -> Result<(), DaemonError> {
+    // Looked at first, so that a second `init` touches nothing.
+    let configuration = super::load(path)?;
+    refuse_second(&configuration)?;
+    let (configuration, administrator) = administrator::ensure(path, configuration, administrator)?;
+    init(&configuration, origin, &administrator, false)
+}
+
+fn refuse_second(configuration: &Configuration) -> Result<(), DaemonError> {
+    let ledger = configuration.ledger.directory.join("ledger.sqlite3");
+    if ledger.exists() { Err(LedgerError::Exists(ledger).into()) } else { Ok(()) }
+}
 
 /// Makes the ledger, the log key, and what software keystores need. Refuses when a ledger is there.
-pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: bool) -> Result<(), DaemonError> {
+pub(super) fn init(
+    configuration: &Configuration,
+    origin: Option<&str>,
+    administrator: &str,
+    dev: bool,
+) -> Result<(), DaemonError> {
     let directory = &configuration.ledger.directory;
     let id = random_hex()?;
     let origin = match (origin, dev) {
@@ -23,10 +46,7 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
         (None, false) => format!("{}/sealward-{}", host_name(), &id[..8]),
     };
     check_origin(&origin, dev)?;
-    // Looked at first, so that a second `init` touches nothing.
-    if directory.join("ledger.sqlite3").exists() {
-        return Err(crate::ledger::LedgerError::Exists(directory.join("ledger.sqlite3")).into());
-    }
+    refuse_second(configuration)?;
     let machine = machine::mark(&configuration.machine, &id)?;
     open::private_directory(directory)?;
     let secrets = open::secrets();
@@ -40,6 +60,7 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
     let created = super::clock::SystemClock.now();
     let identity = Identity { id, dev, origin, verifier_key: verifier_key.clone(), created };
     sqlite::create(directory, &identity, &Switches::new(machine))?;
+    record(directory, administrator, created, dev)?;
     say(&format!("made the ledger in {}", directory.display()));
     say(&format!("audit log {}; keep its verifier key where this machine cannot change it:", identity.origin));
     say(&format!("  {verifier_key}"));
@@ -47,6 +68,28 @@ pub(super) fn init(configuration: &Configuration, origin: Option<&str>, dev: boo
         say("serve with: sealwardd --config FILE");
     }
     Ok(())
+}
+
+/// The log's first leaf: who may command this daemon from its first day on, as the configuration says it.
+fn record(directory: &Path, administrator: &str, now: Instant, dev: bool) -> Result<(), DaemonError> {
+    let mut event = Event::new(now, &Caller::Daemon, "init", "init", EventKind::Administration);
+    administrator.clone_into(&mut event.caller);
+    let ledger = SqliteLedger::open(directory, dev)?;
+    let (done, wait) = std::sync::mpsc::channel();
+    let unit = Unit { events: vec![event], ..Unit::default() };
+    // The receiver waits below; a send can fail only when it is gone.
+    ledger.submit(vec![unit], Box::new(move |results| drop(done.send(results))));
+    let committed = wait.recv().ok().and_then(|results| results.into_iter().next());
+    match committed {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(first_leaf_missing(directory, &error.to_string())),
+        None => Err(first_leaf_missing(directory, "the ledger answered nothing")),
+    }
+}
+
+fn first_leaf_missing(directory: &Path, what: &str) -> DaemonError {
+    let what = format!("the log's first leaf was not written ({what}); remove the directory and run init again");
+    DaemonError::File { path: directory.to_owned(), what }
 }
 
 /// Lifts a fault.

@@ -1,5 +1,6 @@
 //! **The daemon**: arguments, wiring, listeners, shutdown, hardening, telemetry. No decision is made here.
 
+mod administrator;
 mod arguments;
 mod clock;
 mod dev;
@@ -49,7 +50,9 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
         return dev::run(arguments.dir);
     }
     match (arguments.command, arguments.config) {
-        (Some(Command::Init { config, origin }), _) => init::init(&load(&config)?, origin.as_deref(), false),
+        (Some(Command::Init { config, origin, administrator }), _) => {
+            init::from_file(&config, origin.as_deref(), administrator.as_deref())
+        }
         (Some(Command::Recover { config }), _) => init::recover(&load(&config)?),
         (Some(Command::Config(ConfigCommand::Check { config })), _) => {
             let configuration = load(&config)?;

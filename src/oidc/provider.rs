@@ -76,11 +76,15 @@ impl Provider {
     pub(super) async fn verify(self: &Arc<Self>, token: &Unverified<'_>) -> Result<(), Refusal> {
         let pinned = self.settings.algorithms.iter().find(|algorithm| algorithm.name() == token.algorithm);
         let algorithm = *pinned.ok_or(Refusal::Algorithm)?;
-        if self.find(token, algorithm) == Err(Refusal::UnknownKey) && self.origin.is_some() {
+        if self.origin.is_some() && !self.knows(&token.key_id, algorithm) {
             // Whoever waits too long is told what is known then.
             let _ = timeout(PATIENCE, self.ask_for(&token.key_id, algorithm)).await;
         }
         self.find(token, algorithm)
+    }
+
+    fn knows(&self, key_id: &str, algorithm: SignatureAlgorithm) -> bool {
+        self.state().keys.find(key_id, algorithm) != Found::Nothing
     }
 
     fn find(&self, token: &Unverified<'_>, algorithm: SignatureAlgorithm) -> Result<(), Refusal> {
@@ -96,8 +100,7 @@ impl Provider {
     /// Fetches the keys because of one that nobody knows, unless that was done a moment ago.
     async fn ask_for(self: &Arc<Self>, key_id: &str, algorithm: SignatureAlgorithm) {
         let mut asked = Arc::clone(&self.asked).lock_owned().await;
-        let known = self.state().keys.find(key_id, algorithm) != Found::Nothing;
-        if known || asked.is_some_and(|last| last.elapsed() < UNKNOWN_KEY) {
+        if self.knows(key_id, algorithm) || asked.is_some_and(|last| last.elapsed() < UNKNOWN_KEY) {
             return;
         }
         *asked = Some(Instant::now());

@@ -110,6 +110,88 @@ fn keys_that_are_unknown_foreign_or_not_asked_for_do_not_sign() {
     assert_eq!(world.refusal("nobody", "targets", &targets(1, &expires)), "unseeded");
 }
 
+/// Names that people would take for another one, and names that paths, terminals or logs would.
+const NO_NAMES: [&str; 17] = [
+    "",
+    "/targets",
+    "targets/",
+    "a//b",
+    "targets/../root",
+    "./targets",
+    "tar\u{0}gets",
+    "targets\n",
+    "tar\tgets",
+    "targets\u{1b}[2J",
+    "t\u{430}rgets",  // a Cyrillic letter
+    "\u{ff54}argets", // a full-width one
+    "targets\u{200b}",
+    "\u{202e}stegrat",
+    "targe\u{301}ts",
+    "targets ",
+    "targets%2f",
+];
+
+#[test]
+fn a_name_that_only_looks_like_another_is_no_name() {
+    let world = World::dev();
+    let expires = tomorrow();
+    world.key("demo", "targets", true);
+    let own = world.sign("demo", "targets", &targets(1, &expires)).unwrap();
+    let payload = targets(2, &expires);
+    let mut names: Vec<String> = NO_NAMES.iter().map(|name| (*name).to_owned()).collect();
+    names.push("a".repeat(256));
+    for name in &names {
+        for (repository, role) in [("demo", name.as_str()), (name, "targets")] {
+            let error = world.sign(repository, role, &payload).expect_err(name);
+            assert_eq!(error.reason(), "malformed", "{repository:?} {role:?}");
+            assert!(!error.to_string().contains(['\0', '\u{1b}', '\u{202e}', '\u{200b}', '\n']), "{error:?}");
+            let refused = world.try_key(repository, &[role], false).unwrap_err();
+            assert_eq!(refused.reason(), "malformed", "{repository:?} {role:?}");
+        }
+    }
+    for role in ["Targets", "TARGETS", "Root", "TimeStamp"] {
+        assert_eq!(world.refusal("demo", role, &payload), "malformed", "{role}: a top-level role in other letters");
+        assert_eq!(world.try_key("demo", &[role], false).unwrap_err().reason(), "malformed", "{role}");
+    }
+    for role in ["targets/x", "x/targets", "targets.json", "target"] {
+        let refused = world.refusal("demo", role, &payload);
+        assert!(
+            ["wrong-role", "unseeded"].contains(&refused.as_str()),
+            "{role}: a delegated role of its own: {refused}"
+        );
+    }
+    for repository in ["Demo", "demo/demo", "demo.", "demo:latest"] {
+        let refused = world.refusal(repository, "targets", &payload);
+        assert!(["unknown-repository", "unseeded", "no-grant"].contains(&refused.as_str()), "{repository}: {refused}");
+    }
+    assert!(!world.log().contains(['\u{1b}', '\u{202e}', '\0']), "nothing of it reaches the log raw");
+    let again = world.sign("demo", "targets", &targets(1, &expires)).unwrap();
+    assert_eq!(again.signatures[0].signature, own.signatures[0].signature, "and nothing moved");
+}
+
+/// TUF payloads carry no repository name: a second name over one key would be a second guard over it.
+#[test]
+fn a_second_repository_name_over_the_same_key_signs_nothing() {
+    let world = World::dev();
+    let expires = tomorrow();
+    let key = world.key("demo", "targets", true).public_key.unwrap().key;
+    world.key("other", "targets", true);
+    world.sign("demo", "targets", &targets(5, &expires)).unwrap();
+    for (repository, wanted) in [("other", "unknown-key"), ("demo2", "unknown-key"), ("demo", "rollback")] {
+        let mut request = crate::support::sign_request(repository, "targets", &targets(4, &expires));
+        request.key = key.clone();
+        let refused = world.with_client(async |client| client.sign(request).await.expect_err(repository));
+        let unseeded = repository == "demo2" && refused.reason() == "unseeded";
+        assert!(refused.reason() == wanted || unseeded, "{repository}: {refused}");
+    }
+    let shown = world.with_client(async |client| {
+        let request =
+            sealward::client::messages::ListKeysRequest { repository: "other".to_owned(), ..Default::default() };
+        client.list_keys(request).await.unwrap()
+    });
+    assert!(shown.keys.iter().all(|other| other.public_key.as_ref().unwrap().key != key), "one record, one repository");
+}
+
 #[test]
 fn a_batch_decides_in_order_and_one_refusal_leaves_the_others() {
     let world = World::dev();

@@ -122,9 +122,10 @@ fn nothing_older_than_tls_1_3_is_spoken() {
 
 #[test]
 fn whoever_has_no_grant_writes_no_leaf_of_his_own() {
-    let world = World::configured(
-        &crate::support::SOFTWARE.replace("\"explain\", \"read\", \"manage-keys\", \"manage-roots\", ", ""),
-    );
+    let others = "[[grant]]\ncallers = [\"unix:4000000000\"]\nverbs = [\"manage-keys\"]\n\
+                  repositories = [\"**\"]\nroles = [\"**\"]\n";
+    let own = crate::support::SOFTWARE.replace("\"explain\", \"read\", \"manage-keys\", \"manage-roots\", ", "");
+    let world = World::configured(&format!("{own}{others}"));
     let leaves = || {
         let output = world.sealward(&["--json", "status"]);
         let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -6,9 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod administrator;
 mod approvals;
 mod bad_input;
 mod certificates;
+mod ci;
 mod doors;
 mod examples;
 mod first_light;
@@ -23,3 +25,4 @@ mod rotation_page;
 mod sign_stream;
 mod switches;
 mod thresholds;
+mod tokens;

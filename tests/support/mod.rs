@@ -14,6 +14,7 @@ use sealward::client::{Client, ClientError, Server, TlsFiles};
 
 pub mod faults;
 pub mod frames;
+pub mod issuer;
 pub mod ngclient;
 pub mod pki;
 mod raw;
@@ -167,15 +168,25 @@ impl World {
 
     /// Starts the daemon as systemd would, with the socket handed in under a name.
     pub fn start_activated(&mut self, name: &str) {
+        self.start_with("s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1])", name);
+    }
+
+    /// As [`World::start_activated`], with a TCP socket on a free port of loopback.
+    pub fn start_activated_tcp(&mut self, name: &str) {
+        self.start_with("s=socket.socket(); s.bind(('127.0.0.1',0))", name);
+    }
+
+    fn start_with(&mut self, socket: &str, name: &str) {
         // The shell sets LISTEN_PID to its own number and becomes the daemon; Python hands the socket in as descriptor 3.
-        let script = "import os,socket,sys\n\
-            s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(16)\n\
+        let script = format!(
+            "import os,socket,sys\n{socket}; s.listen(16)\n\
             os.dup2(s.fileno(),3); os.set_inheritable(3,True)\n\
             os.environ.update(LISTEN_PID=str(os.getpid()),LISTEN_FDS='1',LISTEN_FDNAMES=sys.argv[2])\n\
-            os.execv(sys.argv[3],[sys.argv[3],'--config',sys.argv[4]])";
+            os.execv(sys.argv[3],[sys.argv[3],'--config',sys.argv[4]])"
+        );
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("daemon.log")).unwrap();
         let child = Command::new("python3")
-            .args(["-c", script])
+            .args(["-c", &script])
             .arg(self.path("sealward.sock"))
             .args([name, env!("CARGO_BIN_EXE_sealwardd")])
             .arg(self.path("sealward.toml"))

@@ -7,7 +7,7 @@ use crate::config::overlap::{Budget, Exhausted};
 use crate::config::settings::{ListenerKind, ListenerSettings, TcpCallers};
 use crate::domain::caller::CallerPattern;
 use crate::domain::name::Pattern;
-use crate::domain::person::Persons;
+use crate::domain::person::{PersonName, Persons};
 
 /// A caller with all its identities: `unix:1000,unix-group:4`, the names of one certificate, or `person:alice`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Who {
     }
 
     /// Whom a grant's pattern names.
-    pub(super) fn named(pattern: &CallerPattern, persons: &Persons) -> Self {
+    pub fn named(pattern: &CallerPattern, persons: &Persons) -> Self {
         let one = Self::only(pattern, persons);
         match one.identities.iter().find(|identity| matches!(identity, CallerPattern::Person(_))) {
             Some(person) if person != pattern => Self::named(person, persons),
@@ -72,6 +72,14 @@ impl Who {
             self.identities.push(CallerPattern::Person(person.name.clone()));
         }
         self
+    }
+
+    /// The person that this is, if it is one.
+    pub fn person(&self) -> Option<&PersonName> {
+        self.identities.iter().find_map(|identity| match identity {
+            CallerPattern::Person(name) => Some(name),
+            _ => None,
+        })
     }
 
     /// The identities.

@@ -124,7 +124,7 @@ fn a_tree_that_was_cut_below_the_newest_checkpoint_is_refused() {
     let both = "DELETE FROM leaves WHERE sequence >= 4;
         DELETE FROM nodes WHERE (place + 1) << level > 4;";
     let said = cut(both);
-    assert!(said.contains("a checkpoint of size 6 was shown, the tree has 4 leaves"), "{said}");
+    assert!(said.contains("a checkpoint of size 7 was shown, the tree has 4 leaves"), "{said}");
     cut(&format!("DELETE FROM leaves WHERE sequence = {last};"));
     cut("DELETE FROM leaves WHERE sequence = 2;");
     cut("DELETE FROM nodes WHERE level = 0 AND place = 2;");
