@@ -33,6 +33,8 @@ mod roots;
 mod rotation;
 #[path = "law/seeding.rs"]
 mod seeding;
+#[path = "law/standstill.rs"]
+mod standstill;
 #[path = "law/steps.rs"]
 mod steps;
 #[path = "law/supersede.rs"]

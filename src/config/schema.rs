@@ -20,14 +20,16 @@ macro_rules! tables {
 
 tables! {
     ROOT "the top level" [
-        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "oidc",
-        "person", "grant",
+        "version", "ledger", "log_key", "log", "clock", "machine", "limits", "observe", "listener", "keystore",
+        "repository", "oidc", "person", "grant",
     ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
     UNSEAL "unseal" ["identity", "passphrase", "work_factor"];
     SECRET "a secret's source" ["file", "credential"];
     LOG "[log]" ["format", "level"];
+    CLOCK "[clock]" ["skew", "jump"];
+    MACHINE "[machine]" ["check", "id_file"];
     LIMITS "[limits]" [
         "default_deadline", "max_connections", "connections_per_caller", "requests_per_connection",
         "requests_per_caller", "bytes_in_flight", "answer_patience", "batch_items",

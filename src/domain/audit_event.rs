@@ -55,6 +55,9 @@ pub struct Event {
     /// SHA-256 of the released signature in its fixed-length form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Sha256Digest>,
+    /// What a freeze, a thaw or a latch is about, in the words of its scope, with the reason code of a freeze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// What waits for people, was approved or rejected by one, or was released with their approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<PendingId>,
@@ -112,6 +115,7 @@ impl Event {
             expires: None,
             digest: None,
             signature: None,
+            subject: None,
             approval: None,
             person: None,
             count: None,

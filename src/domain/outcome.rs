@@ -104,6 +104,9 @@ reasons! {
     NoKeyForRole "no-key-for-role" Denied FailedPrecondition 77 "Make a key for this role with `sealward key generate`, or stage a root that lists one.";
     WrongRepository "wrong-repository" Denied InvalidArgument 77 "The key belongs to another repository; a key has one repository for ever.";
     WrongRole "wrong-role" Denied PermissionDenied 77 "Give the role that the payload's _type says, or the right file; a key that is named must be bound to that role.";
+    Frozen "frozen" Denied PermissionDenied 77 "Somebody stopped this; the detail says who, when and why. An operator undoes it with `sealward thaw`.";
+    FreezeLimit "freeze-limit" Denied ResourceExhausted 77 "There are 1000 freezes already. Freeze a larger scope, such as --all, or thaw some.";
+    NotLatched "not-latched" Denied FailedPrecondition 77 "Nothing of this name is latched there; `sealward latch list` shows what is.";
     // What the bytes say.
     PayloadTooLarge "payload-too-large" Denied InvalidArgument 77 "Raise max_payload_bytes of the role, or delegate to keep the metadata small.";
     NotCanonical "not-canonical" Denied InvalidArgument 77 "Send the canonical JSON of `signed` exactly as it will be verified: members sorted by code point, no white space, no floats.";
@@ -154,7 +157,7 @@ reasons! {
     CryptoperiodOver "cryptoperiod-over" Denied FailedPrecondition 77 "The key signed for as long as cryptoperiod allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
     SignatureLimit "signature-limit" Denied FailedPrecondition 77 "The key made as many signatures as max_signatures allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
     NotNew "not-new-repository" Denied FailedPrecondition 77 "A guard or root of this name exists; leave out --new-repository.";
-    AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard has released or seeded metadata; seeding happens once.";
+    AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard stands at this version or above it. Published metadata only ever raises a guard.";
     SeedUnverified "seed-unverified" Denied FailedPrecondition 77 "The published metadata does not verify under the trusted root. Publish the root here first.";
     DuplicateKey "duplicate-key" Denied FailedPrecondition 77 "This public key is on record already; a public key stands in one record for ever.";
     RoleSet "role-set" Denied InvalidArgument 77 "A key's roles are one role, or {timestamp, snapshot}; any other set has to stand in role_sets of the repository, and root in none.";

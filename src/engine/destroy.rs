@@ -62,7 +62,7 @@ impl Engine {
         let now = self.now();
         let waiting = self.destructions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (id, at) in waiting {
-            if now < at || self.check_serving().is_err() {
+            if now < at || self.check_latches().is_err() {
                 continue;
             }
             let next = match self.carry_out(&id).await {

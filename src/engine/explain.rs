@@ -6,6 +6,7 @@ use std::time::Instant as Monotonic;
 
 use super::sign::situation;
 use super::{Call, Engine, SignItem};
+use crate::domain::freeze::Frozen;
 use crate::domain::grant::Verb;
 use crate::domain::guard::Step;
 use crate::domain::law::attended::Attendance;
@@ -66,13 +67,18 @@ impl Engine {
                     return Ok(Explanation { refusal: Some(denial), keys: Vec::new(), released_version: None });
                 }
             };
+            if let Err(denial) = self.check_serving(call) {
+                return Ok(Explanation { refusal: Some(denial), keys: Vec::new(), released_version: None });
+            }
+            let switches = self.ledger.switches();
+            let frozen = Frozen::for_caller(&switches.freezes, &call.caller, rules.grants.persons());
             let view = self.ledger.view(&prepared.repository).map_err(|error| error.denial())?;
             let policy = rules.policy(&prepared.repository)?;
             let caller = call.caller.to_string();
             let guard = view.guards.get(&prepared.role).filter(|guard| !guard.name.role.is_unguarded());
             let released_version = guard.map(|guard| guard.head.as_ref().map_or(0, |head| head.version.get()));
             let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller };
-            let judged = situation(&prepared, policy, &view, &view.guards, self.now(), &caller, attendance)
+            let judged = situation(&prepared, policy, &view, &view.guards, self.now(), (&caller, frozen), attendance)
                 .and_then(|it| judge(&it));
             Ok(match judged {
                 Ok((judgement, wait)) => {

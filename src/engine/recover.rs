@@ -44,7 +44,7 @@ impl Engine {
             let rules = self.rules();
             rules.admit_role(call, Verb::ManageRoots, &repository, &role)?;
             scope.admit();
-            self.check_serving()?;
+            self.check_serving(call)?;
             let goes_on_from =
                 match goes_on_from {
                     0 => None,

@@ -124,7 +124,7 @@ impl Engine {
     }
 
     async fn reload_admitted(&self, call: &Call, problems: &mut Vec<String>) -> Result<Reloaded, Denial> {
-        self.check_serving()?;
+        self.check_serving(call)?;
         let late = || Denial::new(Reason::Deadline, "an earlier reload is under way");
         let reloading =
             tokio::time::timeout_at(call.deadline.into(), self.reloading.lock()).await.map_err(|_| late())?;
@@ -208,7 +208,7 @@ impl Engine {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             _ => false,
         };
-        self.latched.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| goes_on(name));
+        self.latches.keep_keystores(&goes_on);
         *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = listed.again;
         let gone: Vec<_> = before.iter().filter(|(name, _)| !goes_on(name)).map(|(_, desk)| Arc::clone(desk)).collect();
         let status = ConfigurationStatus { digest, since: self.now(), refused: None };

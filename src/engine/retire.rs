@@ -31,7 +31,7 @@ impl Engine {
             let record = admit_key(&rules, call, &id, found)?;
             *scope = Scope::of(&record.repository, record.roles.iter().next());
             scope.admit();
-            self.check_serving()?;
+            self.check_serving(call)?;
             let _held = self.hold_repository(call, &record.repository).await?;
             let view = self.ledger.view(&record.repository).map_err(|error| error.denial())?;
             let record = view.keys.iter().find(|other| other.id() == id).cloned().unwrap_or(record);

@@ -1,17 +1,17 @@
 //! Status: health, latches, keystores, guards.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Call, ConfigurationStatus, Engine, KeyUse};
+use super::{Call, ConfigurationStatus, Engine, KeyUse, Latch};
 use crate::domain::algorithm::Algorithm;
+use crate::domain::freeze::Freeze;
 use crate::domain::grant::Verb;
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
 use crate::domain::outcome::Denial;
 use crate::domain::public_key::KeyId;
 use crate::domain::time::Instant;
 use crate::keystore::{Condition as KeystoreCondition, Keystore};
-use crate::ledger::Condition;
 
 /// The daemon at one moment.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Status {
     pub ledger_id: String,
     /// Latches in force.
     pub latches: Vec<Latch>,
+    /// Freezes, the oldest first.
+    pub freezes: Vec<Freeze>,
     /// Keystores.
     pub keystores: Vec<KeystoreStatus>,
     /// Guards.
@@ -36,17 +38,6 @@ pub struct Status {
     pub started: Instant,
     /// The configuration in force.
     pub configuration: Option<ConfigurationStatus>,
-}
-
-/// A named state in which requests fail until its cause is resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Latch {
-    /// `fault`, `disk-full`, `root-fork` or `offline-key`.
-    pub name: &'static str,
-    /// `everything`, a keystore or a repository.
-    pub scope: String,
-    /// Why.
-    pub cause: String,
 }
 
 /// One keystore.
@@ -104,6 +95,7 @@ impl Engine {
                 dev: identity.dev,
                 ledger_id: identity.id.clone(),
                 latches: self.latches()?,
+                freezes: self.freezes(),
                 keystores,
                 guards: self.guards()?,
                 key_uses: self.key_uses()?,
@@ -114,30 +106,6 @@ impl Engine {
             })
         })
         .await
-    }
-
-    /// Latches in force.
-    pub fn latches(&self) -> Result<Vec<Latch>, Denial> {
-        let mut latches = Vec::new();
-        let everything = |name, cause: String| Latch { name, scope: "everything".to_owned(), cause };
-        match self.ledger.condition() {
-            Condition::Serving => {}
-            Condition::DiskFull => {
-                latches.push(everything("disk-full", "the disk under the ledger is full".to_owned()))
-            }
-            Condition::Fault(cause) => latches.push(everything("fault", cause)),
-        }
-        for (name, cause) in &*self.latched.lock().unwrap_or_else(PoisonError::into_inner) {
-            latches.push(Latch { name: "offline-key", scope: format!("keystore {name}"), cause: cause.clone() });
-        }
-        for repository in self.ledger.repositories().map_err(|error| error.denial())? {
-            let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
-            if let Some(other) = view.roots.fork {
-                let cause = format!("a second verified root of the trusted version was shown, with digest {other}");
-                latches.push(Latch { name: "root-fork", scope: repository.to_string(), cause });
-            }
-        }
-        Ok(latches)
     }
 
     /// Every guard in its newest epoch. The metrics page shows their expiry.
@@ -193,6 +161,10 @@ impl Engine {
                 "a {} key for {} was begun in keystore {} at {} and not recorded; an orphan may be left there",
                 intent.algorithm, intent.repository, intent.keystore, intent.begun
             ));
+        }
+        if !self.latches.knows_machine() {
+            let what = "[machine] check is off: that this ledger was copied to another machine cannot be noticed";
+            warnings.push(what.to_owned());
         }
         for (name, desk) in &*self.desks() {
             if let KeystoreCondition::NotReady { cause, since } = desk.keystore().probe() {

@@ -24,5 +24,6 @@ mod rotation;
 mod rotation_kills;
 mod rotation_page;
 mod sign_stream;
+mod switches;
 mod thresholds;
 mod tokens;

@@ -357,6 +357,16 @@ fn a_syntax_error_does_not_hide_other_mistakes_nor_invent_some() {
 }
 
 #[test]
+fn a_clock_strays_within_bounds_and_a_file_that_nobody_reads_is_not_named() {
+    for bad in ["skew = \"4s\"", "jump = \"25h\"", "skew = \"2d\""] {
+        let line = mistake(&least_and(&format!("[clock]\n{bad}\n")));
+        assert!(line.contains("[out-of-range]") && line.contains("5s to 24h"), "{line}");
+    }
+    let line = mistake(&least_and("[machine]\ncheck = false\nid_file = \"id\"\n"));
+    assert!(line.contains("[conflict]") && line.contains("`id_file`"), "{line}");
+}
+
+#[test]
 fn a_listener_for_tokens_without_a_provider_of_tokens_is_refused() {
     let listener = "[[listener]]\nname = \"ci\"\nkind = \"tcp-token\"\naddress = \"127.0.0.1:0\"\ncertificate = \"c.pem\"\n\
                     key = { file = \"k.pem\" }\n";

@@ -66,6 +66,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         may_delegate: true,
         now,
         caller: "a test",
+        frozen: sealward::domain::freeze::Frozen::NOTHING,
         attendance: Attendance { pending: &[], grants: &grants, caller: &caller },
     };
     match decide(&situation).unwrap() {

@@ -3,6 +3,7 @@
 pub mod attended;
 pub mod ceremony;
 pub mod challenge;
+pub mod clock;
 pub mod destroy;
 mod key_template;
 pub mod keys;

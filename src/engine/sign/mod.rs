@@ -108,7 +108,7 @@ impl Engine {
         let mut prepared: Vec<Option<Prepared>> = Vec::with_capacity(items.len());
         for item in items {
             let mut scope = Scope::default();
-            let outcome = match self.check_serving() {
+            let outcome = match self.check_serving(call) {
                 Ok(()) => self.understand(&rules, call, Verb::Sign, item, &mut scope).await,
                 Err(denial) => Err(denial),
             };

@@ -81,6 +81,7 @@ fn check_key(situation: &Situation<'_>, guard: &Guard, record: &KeyRecord) -> Re
     if record.kind != statement.kind() {
         return Err(Denial::new(Reason::WrongRole, format!("key {id} signs payloads of another kind")));
     }
+    situation.frozen.check_key(&id)?;
     if !matches!(record.state, KeyState::Active | KeyState::Retiring) {
         return Err(Denial::new(Reason::KeyState, format!("key {id} is {}", record.state.name())));
     }

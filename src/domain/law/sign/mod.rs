@@ -21,6 +21,7 @@ use people::attended;
 use supersede::check_supersede;
 pub use supersede::lister;
 
+use crate::domain::freeze::Frozen;
 use crate::domain::guard::{Guard, GuardName, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
 use crate::domain::law::attended::{Approved, Attendance, Wait};
@@ -59,6 +60,8 @@ pub struct Situation<'a> {
     pub now: Instant,
     /// Who asks, as leaves name them.
     pub caller: &'a str,
+    /// What stands still for them.
+    pub frozen: Frozen<'a>,
     /// Who asks, and what people have approved: for attended roles.
     pub attendance: Attendance<'a>,
 }
@@ -293,6 +296,7 @@ fn candidates<'a>(situation: &Situation<'a>) -> impl Iterator<Item = &'a KeyReco
 fn weigh<'a>(situation: &Situation<'a>) -> Result<(Cow<'a, Guard>, Judgement, Relation), Denial> {
     let Situation { repository, role, statement, roots, .. } = *situation;
     let limits = role_policy(situation)?;
+    situation.frozen.check_role(repository, role)?;
     if roots.fork.is_some() {
         let detail = format!("{repository} was shown two verified roots of one version");
         return Err(Denial::new(Reason::Latched, detail));
