@@ -77,7 +77,8 @@ pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, D
         if !known.guards.is_empty() || known.roots.revision > 0 {
             return Err(Denial::new(Reason::NotNew, format!("{repository} has a guard or a root")));
         }
-        let guarded = |(role, limits): &(&Role, &RolePolicy)| limits.custody != Custody::Offline && !role.is_unguarded();
+        let guarded =
+            |(role, limits): &(&Role, &RolePolicy)| limits.custody != Custody::Offline && !role.is_unguarded();
         let signing = known.policy.roles.iter().filter(guarded);
         guards.extend(signing.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
     } else {
