@@ -60,7 +60,7 @@ algorithm = "ecdsa-p256"
 keystore = "files"
 algorithm = "ed25519"
 
-# Targets sign by themselves here, because attended signing is not built yet. A real repository would think twice.
+# Targets sign by themselves here, because nobody is there to approve them. A real repository would have people do it.
 [repository.role.targets]
 custody = "online"
 keystore = "softhsm"

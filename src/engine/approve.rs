@@ -129,7 +129,7 @@ impl Engine {
         judge: impl Fn(&Pending, Today<'_>, Attendance<'_>) -> Result<(Option<Pending>, Option<RejectionCode>), Denial>,
     ) -> Result<(Waiting, bool), Denial> {
         let rules = self.rules();
-        self.check_serving()?;
+        self.check_serving(call)?;
         let pending = self.find_pending(call, &rules, id, scope)?;
         let attendance = Attendance { pending: &[], grants: &rules.grants, caller: &call.caller };
         let (after, code) = self.with_today(&rules, &pending, |today| judge(&pending, today, attendance))??;

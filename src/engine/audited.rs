@@ -162,7 +162,7 @@ impl Engine {
     /// Writes the aggregate leaves of the time since the last call. The daemon calls it each minute and at its end.
     pub async fn write_aggregates(&self) {
         let counts = std::mem::take(&mut *self.aggregates.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if counts.is_empty() || self.check_serving().is_err() {
+        if counts.is_empty() || self.check_latches().is_err() {
             return;
         }
         let now = self.now();

@@ -137,7 +137,7 @@ impl Engine {
                 ..Unit::default()
             })
             .collect();
-        if units.is_empty() || self.check_serving().is_err() {
+        if units.is_empty() || self.check_latches().is_err() {
             return Ok(0);
         }
         let swept = self.commit(units).await.iter().filter(|result| result.is_ok()).count();

@@ -137,6 +137,65 @@ impl People {
     }
 }
 
+/// `hsm-config/attended.toml` in a directory of ours, with people of ours.
+fn attended_example() -> People {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("hsm-config/attended.toml")).unwrap();
+    let text = text
+        .replace("/etc/sealward/tls/people-ca.pem", "ca.pem")
+        .replace("/etc/sealward/tls/", "")
+        .replace("/var/lib/sealward", "{dir}")
+        .replace("/run/sealward", "{dir}")
+        .replace("127.0.0.1:7443", "127.0.0.1:0")
+        .replace("name = \"people\"", "name = \"remote\"")
+        .replace("unix:1000", "unix:{uid}")
+        .replace("unix:0", "unix:{uid}");
+    let world = World::empty();
+    let directory = world.path("");
+    let authority = Authority::new(&directory, "ca");
+    authority.sign(&directory, "server", vec![dns("localhost")]);
+    for who in ["alice", "bob", "carol"] {
+        authority.sign(&directory, who, vec![uri(&format!("spiffe://acme/{who}"))]);
+    }
+    let mut people = People { world: world.init_and_start(&text), port: 0 };
+    people.find_port();
+    for (role, new) in [("timestamp", true), ("snapshot", false), ("targets", false)] {
+        people.world.key("demo", role, new);
+    }
+    people
+}
+
+#[test]
+fn people_who_type_the_page_have_a_release_signed_and_another_one_refused() {
+    let people = attended_example();
+    let first = targets(1, &tomorrow());
+    let id = people.ask(&first);
+    for who in ["alice", "bob"] {
+        people.approved(who, &id, &first);
+    }
+    people.signed(&first);
+    let write = |name: &str, text: &str| std::fs::write(people.world.path(name), text).unwrap();
+    std::fs::create_dir(people.world.path("published")).unwrap();
+    write("published/1.targets.json", &first);
+    write("targets.json", &targets(2, &tomorrow()));
+    write("next.json", &targets(3, &tomorrow()));
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/approvals.md")).unwrap();
+    let blocks = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let script: String = blocks.collect::<String>().replace(":7443", &format!(":{}", people.port));
+    assert!(script.matches("sealward ").count() >= 9, "{script}");
+    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_sealward")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut command = std::process::Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", &script]).current_dir(people.world.path(""));
+    let output = crate::support::bounded(command.env("PATH", path).env("SEALWARD_SERVER", people.world.server()));
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("version 1 -> 2") && told.contains("your own file"), "{told}");
+    assert!(told.contains("approval-rejected"), "{told}");
+    let signed = std::fs::read_to_string(people.world.path("signed.json")).unwrap();
+    assert_eq!(signed.matches("\"keyid\"").count(), 1, "{signed}");
+}
+
 #[test]
 fn what_two_persons_approved_is_signed_and_nothing_else() {
     let people = People::new(2, "");

@@ -28,6 +28,9 @@ fn the_least_file_has_the_documented_defaults() {
     assert_eq!(configuration.listeners[0].kind, ListenerKind::Unix(local));
     assert_eq!(configuration.observe, None);
     assert_eq!((configuration.log.format, configuration.log.level), (LogFormat::Text, LogLevel::Info));
+    assert_eq!((configuration.clock.skew_seconds, configuration.clock.jump_seconds), (60, 60));
+    let machine = &configuration.machine;
+    assert_eq!((machine.check, machine.id_file.to_str()), (true, Some("/etc/machine-id")));
     assert_eq!(configuration.limits.default_deadline, Duration::from_secs(10));
     assert_eq!(configuration.limits.max_connections, 256);
     assert_eq!(configuration.limits.requests_per_connection, 64);
@@ -73,6 +76,8 @@ version = 1
 ledger.directory = "/var/ledger"
 log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_factor = 12 } }
 log = { format = "json", level = "trace" }
+clock = { skew = "5s", jump = "24h" }
+machine = { id_file = "/var/lib/host/id" }
 limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s" }
 observe = { address = "[::1]:9464" }
 [[listener]]
@@ -150,6 +155,9 @@ max_pending = 7
     let UnsealSettings::Passphrase { work_factor, .. } = configuration.log_key.unseal else { panic!() };
     assert_eq!(work_factor, 12);
     assert_eq!((configuration.log.format, configuration.log.level), (LogFormat::Json, LogLevel::Trace));
+    assert_eq!((configuration.clock.skew_seconds, configuration.clock.jump_seconds), (5, 86_400));
+    let machine = &configuration.machine;
+    assert_eq!((machine.check, machine.id_file.to_str()), (true, Some("/var/lib/host/id")));
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
@@ -207,6 +215,7 @@ max_pending = 7
         max_pending: 16,
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),
+        ..RolePolicy::default_for(&Role::Snapshot)
     };
     assert_eq!(snapshot, &expected);
     assert_eq!(policy.roles[&Role::Targets].custody, Custody::Offline);

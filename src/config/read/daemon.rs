@@ -8,7 +8,8 @@ use crate::config::error::Code;
 use crate::config::report::Report;
 use crate::config::schema;
 use crate::config::settings::{
-    LedgerSettings, LimitSettings, LogFormat, LogKeySettings, LogLevel, LogSettings, ObserveSettings,
+    ClockSettings, LedgerSettings, LimitSettings, LogFormat, LogKeySettings, LogLevel, LogSettings, MachineSettings,
+    ObserveSettings,
 };
 use crate::config::table::Section;
 use crate::domain::name::Role;
@@ -64,6 +65,46 @@ pub(in crate::config) fn log(root: &Section<'_>, report: &mut Report) -> LogSett
     if let Some(node) = section.find("level") {
         let level = node.choice(LogLevel::ALL.map(|level| (level.name(), level)), report);
         settings.level = level.unwrap_or(settings.level);
+    }
+    settings
+}
+
+/// `[clock]`
+pub(in crate::config) fn clock(root: &Section<'_>, report: &mut Report) -> ClockSettings {
+    let mut settings = ClockSettings { skew_seconds: 60, jump_seconds: 60 };
+    let Some(section) = root.find("clock").and_then(|node| node.section(schema::CLOCK, report)) else {
+        return settings;
+    };
+    for (key, setting) in [("skew", &mut settings.skew_seconds), ("jump", &mut settings.jump_seconds)] {
+        if let Some(node) = section.find(key)
+            && let Some(seconds) = node.seconds(report)
+        {
+            if !(LEAST_STRAY..=LONGEST_STRAY).contains(&seconds) {
+                node.report(Code::OutOfRange, "a clock may stray by 5s to 24h", report);
+            }
+            *setting = seconds;
+        }
+    }
+    settings
+}
+
+/// Seconds. A leap second, a coarse clock at wake-up and a slow commit are no reason to stop.
+const LEAST_STRAY: u64 = 5;
+/// Seconds. Beyond it the check would mean nothing: a timestamp lives for days.
+const LONGEST_STRAY: u64 = 24 * 60 * 60;
+
+/// `[machine]`
+pub(in crate::config) fn machine(root: &Section<'_>, base: &Path, report: &mut Report) -> MachineSettings {
+    let mut settings = MachineSettings { check: true, id_file: "/etc/machine-id".into() };
+    let Some(section) = root.find("machine").and_then(|node| node.section(schema::MACHINE, report)) else {
+        return settings;
+    };
+    settings.check = section.flag("check", settings.check, report);
+    if let Some(node) = section.find("id_file") {
+        if !settings.check {
+            node.report(Code::Conflict, "means nothing with check = false; remove one", report);
+        }
+        settings.id_file = place::path(&node, base, report).unwrap_or(settings.id_file);
     }
     settings
 }

@@ -5,6 +5,7 @@ mod activated;
 mod bind;
 mod callers;
 mod deny;
+mod file;
 mod standing;
 mod tls;
 

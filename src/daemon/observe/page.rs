@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::daemon::tokens::Tokens;
+use crate::domain::freeze::FreezeScope;
 use crate::door::limits::LimitsInForce;
 use crate::engine::{BUCKETS, Engine, KeyUse};
 use crate::keystore::Condition;
@@ -252,6 +253,13 @@ impl Page {
         let metric =
             encoder.encode_descriptor("audit_tree_size", "Leaves of the audit log", None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(size).unwrap_or(i64::MAX)).encode(metric)?;
+        let mut metric = encoder.encode_descriptor("freezes", "Freezes in force", None, MetricType::Gauge)?;
+        let freezes = self.0.freezes();
+        for kind in FreezeScope::KINDS {
+            let count = freezes.iter().filter(|freeze| freeze.scope.kind() == kind).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(metric.encode_family(&[("scope", kind)])?)?;
+        }
         let mut metric = encoder.encode_descriptor("latch", "Latches in force", None, MetricType::Gauge)?;
         for latch in self.0.latches().unwrap_or_default() {
             let labels = [("name", latch.name), ("scope", latch.scope.as_str())];

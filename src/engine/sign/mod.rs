@@ -3,6 +3,7 @@
 mod decide;
 mod prepare;
 mod release;
+mod unnamed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::domain::public_key::KeyId;
 use crate::domain::signature::Encoding;
 
 pub(super) use decide::situation;
-pub(super) use prepare::{Prepared, prepare};
+pub(super) use prepare::Prepared;
 pub(super) use release::listed_key_id;
 
 /// How often a decision is made again when what it rests on changed meanwhile.
@@ -29,7 +30,7 @@ const ATTEMPTS: usize = 5;
 pub struct SignItem {
     /// The repository's name.
     pub repository: String,
-    /// The role's name.
+    /// The role's name; empty with a key whose roles and the payload's type say it.
     pub role: String,
     /// One key by its id, or all eligible keys of the role.
     pub key: Option<String>,
@@ -107,8 +108,8 @@ impl Engine {
         let mut prepared: Vec<Option<Prepared>> = Vec::with_capacity(items.len());
         for item in items {
             let mut scope = Scope::default();
-            let outcome = match self.check_serving() {
-                Ok(()) => prepare(&rules, call, Verb::Sign, item, &mut scope).await,
+            let outcome = match self.check_serving(call) {
+                Ok(()) => self.understand(&rules, call, Verb::Sign, item, &mut scope).await,
                 Err(denial) => Err(denial),
             };
             let (ready, result) = match outcome {
