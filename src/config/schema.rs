@@ -28,7 +28,11 @@ tables! {
     UNSEAL "unseal" ["identity", "passphrase", "work_factor"];
     SECRET "a secret's source" ["file", "credential"];
     LOG "[log]" ["format", "level"];
-    LIMITS "[limits]" ["default_deadline", "max_connections", "requests_per_connection", "batch_items"];
+    LIMITS "[limits]" [
+        "default_deadline", "max_connections", "requests_per_connection", "batch_items", "requests_per_caller",
+        "signatures_per_key", "denial_leaves_per_minute",
+    ];
+    RATE "rate" ["per_minute", "burst"];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
     LISTENER_MTLS "[[listener]] of kind \"tcp-mtls\"" [

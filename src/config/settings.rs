@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::quota::Quotas;
 use crate::keystore::settings::{SecretSource, UnsealSettings};
 
 /// Where the ledger is.
@@ -147,6 +148,8 @@ pub struct LimitSettings {
     pub requests_per_connection: usize,
     /// Items of one SignBatch.
     pub batch_items: usize,
+    /// What one caller, and one key, may take.
+    pub quotas: Quotas,
 }
 
 /// How the daemon talks to its operator.

@@ -36,7 +36,11 @@ pub(super) fn engine(configuration: &Configuration, dev: bool) -> Result<Arc<Eng
         };
         desks.insert(settings.name.clone(), Arc::new(Desk::start(keystore, settings.queue_limit, threads)));
     }
-    let rules = Rules { policies: configuration.policies.clone(), grants: configuration.grants.clone() };
+    let rules = Rules {
+        policies: configuration.policies.clone(),
+        grants: configuration.grants.clone(),
+        quotas: configuration.limits.quotas,
+    };
     Ok(Engine::start(Parts { ledger, desks, rules, clock: Arc::new(SystemClock), note_signer })?)
 }
 

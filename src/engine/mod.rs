@@ -12,6 +12,7 @@ mod key_use;
 mod keys;
 mod locks;
 mod metrics;
+mod quota;
 mod recover;
 mod released;
 mod retire;
@@ -53,6 +54,7 @@ use crate::domain::name::{KeystoreName, RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::{Policies, RepositoryPolicy};
 use crate::domain::public_key::KeyId;
+use crate::domain::quota::Quotas;
 use crate::domain::time::Instant;
 use crate::keystore::desk::Desk;
 use crate::ledger::Ledger;
@@ -75,6 +77,8 @@ pub struct Rules {
     pub policies: Policies,
     /// Per caller.
     pub grants: Grants,
+    /// Per caller and per key.
+    pub quotas: Quotas,
 }
 
 /// The time, handed in.
@@ -108,6 +112,7 @@ pub struct Engine {
     aggregates: audited::Aggregates,
     metrics: Arc<Metrics>,
     explained: explain::Limiter,
+    taken: quota::Taken,
     checkpointing: tokio::sync::Mutex<()>,
     /// Every public key that a keystore was seen to hold.
     held: Mutex<BTreeSet<KeyId>>,
@@ -175,8 +180,9 @@ impl Engine {
 
     /// Waits for guards, no longer than the caller does.
     async fn hold_guards(&self, call: &Call, names: BTreeSet<locks::Name>) -> Result<locks::Held, Denial> {
+        let caller = call.caller.to_string();
         let late = || Denial::new(Reason::Deadline, "an earlier request for the same role is in flight");
-        tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names)).await.map_err(|_| late())
+        tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names, &caller)).await.map_err(|_| late())
     }
 
     /// Waits for a repository's keys and roots, no longer than the caller does.

@@ -12,6 +12,7 @@ mod doors;
 mod examples;
 mod first_light;
 mod ledger_faults;
+mod quotas;
 mod roots;
 mod rotation;
 mod rotation_kills;

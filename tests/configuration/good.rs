@@ -11,6 +11,7 @@ use sealward::domain::caller::CallerPattern;
 use sealward::domain::grant::Verb;
 use sealward::domain::name::Role;
 use sealward::domain::policy::{Custody, ReleaseRate, RolePolicy};
+use sealward::domain::quota::{Quotas, Rate};
 use sealward::domain::thresholds::Thresholds;
 use sealward::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
 
@@ -73,7 +74,7 @@ version = 1
 ledger.directory = "/var/ledger"
 log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_factor = 12 } }
 log = { format = "json", level = "trace" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3 }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, requests_per_caller = { per_minute = 4, burst = 5 }, denial_leaves_per_minute = 6 }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -149,6 +150,12 @@ custody = "online"
     assert_eq!((configuration.log.format, configuration.log.level), (LogFormat::Json, LogLevel::Trace));
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
+    let quotas = Quotas {
+        requests_per_caller: Rate { per_minute: 4, burst: 5 },
+        denial_leaves_per_minute: 6,
+        ..Quotas::default()
+    };
+    assert_eq!(limits.quotas, quotas);
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
     assert_eq!(configuration.observe, Some(ObserveSettings::Loopback("[::1]:9464".parse().unwrap())));
     let kinds: Vec<_> = configuration.listeners.iter().map(|listener| &listener.kind).collect();
