@@ -29,8 +29,8 @@ tables! {
     SECRET "a secret's source" ["file", "credential"];
     LOG "[log]" ["format", "level"];
     LIMITS "[limits]" [
-        "default_deadline", "max_connections", "requests_per_connection", "batch_items", "requests_per_caller",
-        "signatures_per_key", "denial_leaves_per_minute",
+        "default_deadline", "max_connections", "requests_per_connection", "batch_items", "request_rate_per_caller",
+        "signature_rate_per_key", "denial_leaves_per_minute",
     ];
     RATE "rate" ["per_minute", "burst"];
     OBSERVE "[observe]" ["address", "path"];

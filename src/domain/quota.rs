@@ -14,9 +14,9 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
     /// Requests of one caller; each item of a batch is one.
-    pub requests_per_caller: Rate,
+    pub request_rate_per_caller: Rate,
     /// Signatures that one key is asked for.
-    pub signatures_per_key: Rate,
+    pub signature_rate_per_key: Rate,
     /// Denials of one caller that get a leaf of their own, per minute. Further ones are counted in one leaf per reason and
     /// minute, so that nobody who was let in fills the disk.
     pub denial_leaves_per_minute: u32,
@@ -26,6 +26,6 @@ impl Default for Quotas {
     /// Far above what a server of metadata asks for, and far below what would take a machine down.
     fn default() -> Self {
         let rate = Rate { per_minute: 60_000, burst: 5_000 };
-        Self { requests_per_caller: rate, signatures_per_key: rate, denial_leaves_per_minute: 60 }
+        Self { request_rate_per_caller: rate, signature_rate_per_key: rate, denial_leaves_per_minute: 60 }
     }
 }

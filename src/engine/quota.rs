@@ -66,7 +66,7 @@ impl Bucket {
 impl Engine {
     /// Before anything is read: one request of this caller.
     pub(super) fn admit_caller(&self, call: &Call) -> Result<(), Denial> {
-        let rate = self.rules().quotas.requests_per_caller;
+        let rate = self.rules().quotas.request_rate_per_caller;
         if self.taken.requests.take(call.caller.to_string(), rate, Monotonic::now()) {
             return Ok(());
         }
@@ -76,7 +76,7 @@ impl Engine {
 
     /// Before a token is asked: one signature of this key.
     pub(super) fn admit_key(&self, key: KeyId) -> Result<(), Denial> {
-        let rate = self.rules().quotas.signatures_per_key;
+        let rate = self.rules().quotas.signature_rate_per_key;
         if self.taken.signatures.take(key, rate, Monotonic::now()) {
             return Ok(());
         }

@@ -47,7 +47,7 @@ fn a_granted_caller_cannot_fill_the_disk_with_denials_and_a_batch_of_them_is_one
 
 #[test]
 fn a_caller_that_asks_too_often_is_told_so_and_no_leaf_is_written_for_it() {
-    let world = world("requests_per_caller = { per_minute = 1, burst = 10 }");
+    let world = world("request_rate_per_caller = { per_minute = 1, burst = 10 }");
     let expires = tomorrow();
     let before = metric(&world, "sealward_audit_tree_size");
     let mut refused = Vec::new();
@@ -64,7 +64,7 @@ fn a_caller_that_asks_too_often_is_told_so_and_no_leaf_is_written_for_it() {
 
 #[test]
 fn a_key_that_is_asked_too_often_signs_no_more_and_others_go_on() {
-    let world = world("signatures_per_key = { per_minute = 1, burst = 3 }");
+    let world = world("signature_rate_per_key = { per_minute = 1, burst = 3 }");
     let expires = tomorrow();
     let targets = |version| crate::support::targets(version, &expires);
     for version in 1..=3 {

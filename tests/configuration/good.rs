@@ -74,7 +74,7 @@ version = 1
 ledger.directory = "/var/ledger"
 log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_factor = 12 } }
 log = { format = "json", level = "trace" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, requests_per_caller = { per_minute = 4, burst = 5 }, denial_leaves_per_minute = 6 }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, request_rate_per_caller = { per_minute = 4, burst = 5 }, denial_leaves_per_minute = 6 }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -151,7 +151,7 @@ custody = "online"
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
     let quotas = Quotas {
-        requests_per_caller: Rate { per_minute: 4, burst: 5 },
+        request_rate_per_caller: Rate { per_minute: 4, burst: 5 },
         denial_leaves_per_minute: 6,
         ..Quotas::default()
     };

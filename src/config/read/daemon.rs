@@ -128,8 +128,8 @@ fn quotas(section: &Section<'_>, report: &mut Report) -> Quotas {
     let leaves = u64::from(default.denial_leaves_per_minute);
     let leaves = section.number("denial_leaves_per_minute", 1..=MOST_DENIAL_LEAVES, leaves, report);
     Quotas {
-        requests_per_caller: rate(section, "requests_per_caller", default.requests_per_caller, report),
-        signatures_per_key: rate(section, "signatures_per_key", default.signatures_per_key, report),
+        request_rate_per_caller: rate(section, "request_rate_per_caller", default.request_rate_per_caller, report),
+        signature_rate_per_key: rate(section, "signature_rate_per_key", default.signature_rate_per_key, report),
         denial_leaves_per_minute: u32::try_from(leaves).unwrap_or(default.denial_leaves_per_minute),
     }
 }
