@@ -32,8 +32,10 @@ tables! {
     MACHINE "[machine]" ["check", "id_file"];
     LIMITS "[limits]" [
         "default_deadline", "max_connections", "connections_per_caller", "requests_per_connection",
-        "requests_per_caller", "bytes_in_flight", "answer_patience", "batch_items",
+        "requests_per_caller", "bytes_in_flight", "answer_patience", "batch_items", "request_rate_per_caller",
+        "signature_rate_per_key", "denial_leaves_per_minute",
     ];
+    RATE "rate" ["per_minute", "burst"];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
     LISTENER_MTLS "[[listener]] of kind \"tcp-mtls\"" [

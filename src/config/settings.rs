@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::law::clock::Bounds;
+use crate::domain::quota::Quotas;
 use crate::keystore::settings::{SecretSource, UnsealSettings};
 
 /// Where the ledger is.
@@ -182,6 +183,8 @@ pub struct LimitSettings {
     pub answer_patience: Duration,
     /// Items of one SignBatch.
     pub batch_items: usize,
+    /// What one caller, and one key, may take.
+    pub quotas: Quotas,
 }
 
 /// How the daemon talks to its operator.

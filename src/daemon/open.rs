@@ -49,7 +49,11 @@ pub(super) fn desk(settings: &KeystoreSettings, secrets: &Secrets, dev: bool) ->
 
 /// What the law is asked with.
 pub(super) fn rules(configuration: &Configuration) -> Rules {
-    Rules { policies: configuration.policies.clone(), grants: configuration.grants.clone() }
+    Rules {
+        policies: configuration.policies.clone(),
+        grants: configuration.grants.clone(),
+        quotas: configuration.limits.quotas,
+    }
 }
 
 fn log_signer(

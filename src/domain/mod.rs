@@ -20,6 +20,7 @@ pub mod permit;
 pub mod person;
 pub mod policy;
 pub mod public_key;
+pub mod quota;
 pub mod root;
 pub mod signature;
 pub mod statement;

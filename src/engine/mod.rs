@@ -16,6 +16,7 @@ mod latches;
 mod locks;
 mod metrics;
 mod pending;
+mod quota;
 mod recover;
 mod released;
 mod reload;
@@ -63,6 +64,7 @@ use crate::domain::name::{KeystoreName, RepositoryName, Role, Sha256Digest};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::{Policies, RepositoryPolicy};
 use crate::domain::public_key::KeyId;
+use crate::domain::quota::Quotas;
 use crate::domain::time::Instant;
 use crate::keystore::desk::Desk;
 use crate::ledger::Ledger;
@@ -85,6 +87,8 @@ pub struct Rules {
     pub policies: Policies,
     /// Per caller.
     pub grants: Grants,
+    /// Per caller and per key.
+    pub quotas: Quotas,
 }
 
 /// The time, handed in.
@@ -125,6 +129,7 @@ pub struct Engine {
     aggregates: audited::Aggregates,
     metrics: Arc<Metrics>,
     explained: explain::Limiter,
+    taken: quota::Taken,
     checkpointing: tokio::sync::Mutex<()>,
     /// Held while something that waits for people is written down.
     recording: tokio::sync::Mutex<()>,
@@ -200,8 +205,9 @@ impl Engine {
 
     /// Waits for guards, no longer than the caller does.
     async fn hold_guards(&self, call: &Call, names: BTreeSet<locks::Name>) -> Result<locks::Held, Denial> {
+        let caller = call.caller.to_string();
         let late = || Denial::new(Reason::Deadline, "an earlier request for the same role is in flight");
-        tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names)).await.map_err(|_| late())
+        tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names, &caller)).await.map_err(|_| late())
     }
 
     /// Waits for a repository's keys and roots, no longer than the caller does.

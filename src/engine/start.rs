@@ -89,6 +89,7 @@ impl Engine {
             aggregates: super::audited::Aggregates::default(),
             metrics: Arc::default(),
             explained: super::explain::Limiter::default(),
+            taken: super::quota::Taken::default(),
             checkpointing: tokio::sync::Mutex::new(()),
             recording: tokio::sync::Mutex::new(()),
             held: Mutex::new(held),

@@ -18,6 +18,7 @@ mod first_light;
 mod floods;
 mod guard;
 mod ledger_faults;
+mod quotas;
 mod reload;
 mod roots;
 mod rotation;

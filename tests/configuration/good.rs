@@ -11,6 +11,7 @@ use sealward::domain::caller::CallerPattern;
 use sealward::domain::grant::Verb;
 use sealward::domain::name::Role;
 use sealward::domain::policy::{Custody, ReleaseRate, RolePolicy};
+use sealward::domain::quota::{Quotas, Rate};
 use sealward::domain::thresholds::Thresholds;
 use sealward::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
 
@@ -78,7 +79,7 @@ log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_fact
 log = { format = "json", level = "trace" }
 clock = { skew = "5s", jump = "24h" }
 machine = { id_file = "/var/lib/host/id" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s" }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s", request_rate_per_caller = { per_minute = 4, burst = 5 }, denial_leaves_per_minute = 6 }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -160,6 +161,12 @@ max_pending = 7
     assert_eq!((machine.check, machine.id_file.to_str()), (true, Some("/var/lib/host/id")));
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
+    let quotas = Quotas {
+        request_rate_per_caller: Rate { per_minute: 4, burst: 5 },
+        denial_leaves_per_minute: 6,
+        ..Quotas::default()
+    };
+    assert_eq!(limits.quotas, quotas);
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
     assert_eq!((limits.connections_per_caller, limits.requests_per_caller), (4, 5));
     assert_eq!((limits.bytes_in_flight, limits.answer_patience), (400_000_000, Duration::from_secs(6)));

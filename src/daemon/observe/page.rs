@@ -39,6 +39,7 @@ impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.requests(&mut encoder)?;
         self.supersedes(&mut encoder)?;
+        self.over_quota(&mut encoder)?;
         self.stages(&mut encoder)?;
         self.guards(&mut encoder)?;
         self.keys(&mut encoder)?;
@@ -83,6 +84,15 @@ impl Page {
         let mut metric = encoder.encode_descriptor("supersedes", help, None, MetricType::Counter)?;
         for (role, count) in self.0.metrics().supersedes() {
             ConstCounter::new(count).encode(metric.encode_family(&[("role", role)])?)?;
+        }
+        Ok(())
+    }
+
+    fn over_quota(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests, signatures and leaves of denials beyond a quota";
+        let mut metric = encoder.encode_descriptor("over_quota", help, None, MetricType::Counter)?;
+        for (quota, count) in self.0.metrics().over_quota() {
+            ConstCounter::new(count).encode(metric.encode_family(&[("quota", quota.name())])?)?;
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ impl Engine {
         let mut prepared: Vec<Option<Prepared>> = Vec::with_capacity(items.len());
         for item in items {
             let mut scope = Scope::default();
-            let outcome = match self.check_serving(call) {
+            let outcome = match self.check_serving(call).and_then(|()| self.admit_caller(call)) {
                 Ok(()) => self.understand(&rules, call, Verb::Sign, item, &mut scope).await,
                 Err(denial) => Err(denial),
             };
@@ -130,16 +130,16 @@ impl Engine {
                 }
             }
         }
-        let mut answers = Vec::with_capacity(results.len());
-        for (result, scope) in results.into_iter().zip(&scopes) {
-            let result = result.unwrap_or_else(|| Err(Denial::new(Reason::Conflict, "the guard kept changing")));
-            let answer = match result {
-                Ok(signed) => Ok(signed),
-                Err(denial) => Err(self.refuse(call, "sign", scope, denial).await),
-            };
+        let open = || Err(Denial::new(Reason::Conflict, "the guard kept changing"));
+        let mut answers: Vec<_> = results.into_iter().map(|result| result.unwrap_or_else(open)).collect();
+        let denied = |(answer, scope): (&Result<Signed, Denial>, _)| Some((scope, answer.as_ref().err()?.clone()));
+        let refusals = answers.iter().zip(&scopes).filter_map(denied).collect();
+        let recorded = self.refuse_all(call, "sign", refusals).await;
+        let refused = answers.iter_mut().filter_map(|answer| answer.as_mut().err());
+        refused.zip(recorded).for_each(|(denial, recorded)| *denial = recorded);
+        for (answer, scope) in answers.iter().zip(&scopes) {
             self.metrics.count("sign", scope.role.as_ref(), answer.as_ref().err());
             self.metrics.observe(Stage::Total, begun.elapsed());
-            answers.push(answer);
         }
         answers
     }

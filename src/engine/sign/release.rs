@@ -20,7 +20,7 @@ use crate::domain::root::Roots;
 use crate::domain::root::VerifiedRoot;
 use crate::domain::signature::Signature;
 use crate::engine::{Call, Engine, Stage};
-use crate::keystore::desk::Priority;
+use crate::keystore::desk::{Asker, Place, Priority};
 use crate::ledger::{Change, CommitError, Unit, View};
 use crate::tuf;
 
@@ -77,8 +77,12 @@ impl Engine {
             Some(Err(denial)) => return Signing::Refused(denial),
             None => return Signing::Refused(Denial::new(Reason::Internal, "a permit without a record")),
         };
+        if let Err(denial) = self.admit_key(permit.key()) {
+            return Signing::Refused(denial);
+        }
         let (done, signed) = oneshot::channel();
-        desk.sign(permit, Arc::clone(&item.payload), priority, call.deadline, move |result| {
+        let place = Place { priority, asker: Asker::named(&call.caller.to_string()) };
+        desk.sign(permit, Arc::clone(&item.payload), place, call.deadline, move |result| {
             // The asker may have given up at its deadline.
             drop(done.send(result.map_err(|error| error.denial())));
         });
