@@ -180,7 +180,7 @@ impl Engine {
             Subject::Act(_) => (OPERATORS, pending.operators(&rules.grants)),
             Subject::Signature(binding) => {
                 let policy = rules.policies.find(&binding.guard.repository);
-                let limits = policy.and_then(|policy| policy.roles.get(&binding.guard.role));
+                let limits = policy.and_then(|policy| policy.role(&binding.guard.role));
                 (limits.map_or(1, |limits| limits.approvals), pending.approvers(&rules.grants))
             }
         };

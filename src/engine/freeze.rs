@@ -214,7 +214,7 @@ impl Engine {
             return Err(Denial::new(Reason::UnknownRepository, detail));
         }
         let Some(role) = role else { return Ok(()) };
-        let declared = rules.policies.find(repository).is_some_and(|policy| policy.roles.get(role).is_some());
+        let declared = rules.policies.find(repository).is_some_and(|policy| policy.role(role).is_some());
         if declared || view.guards.contains_key(role) || view.keys.iter().any(|key| key.roles.contains(role)) {
             return Ok(());
         }

@@ -173,7 +173,7 @@ fn check_bounds(
 
 fn max_pending(rules: &Rules, repository: Option<&RepositoryName>, role: Option<&Role>) -> usize {
     let policy = repository.and_then(|repository| rules.policies.find(repository));
-    let limits = policy.zip(role).and_then(|(policy, role)| policy.roles.get(role));
+    let limits = policy.zip(role).and_then(|(policy, role)| policy.role(role));
     limits.map_or(0, |limits| limits.max_pending)
 }
 
