@@ -360,7 +360,7 @@ impl Bench {
 
 fn rules(text: &str) -> Rules {
     let configuration = sealward::config::parse(text, "/etc/sealward/sealward.toml").unwrap();
-    Rules { policies: configuration.policies, grants: configuration.grants }
+    Rules { policies: configuration.policies, grants: configuration.grants, quotas: configuration.limits.quotas }
 }
 
 pub(crate) fn item(role: &str, payload: &str) -> SignItem {

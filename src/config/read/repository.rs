@@ -112,7 +112,7 @@ pub(super) fn role_policy(
     keystores: &[String],
     report: &mut Report,
 ) -> RolePolicy {
-    let custody = custody(role, section, default.custody, report);
+    let custody = custody(section, default.custody, report);
     let expiry = section.find("max_expiry").and_then(|node| node.seconds(report));
     let keystore = section.find("keystore").and_then(|node| {
         if custody == Custody::Offline {
@@ -166,7 +166,7 @@ pub(super) fn role_policy(
     }
 }
 
-fn custody(role: &str, section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
+fn custody(section: &Section<'_>, default: Custody, report: &mut Report) -> Custody {
     let words = [("online", Custody::Online), ("attended", Custody::Attended), ("offline", Custody::Offline)];
     match section.find("custody") {
         Some(node) => node.choice(words, report).unwrap_or(default),

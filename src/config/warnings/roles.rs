@@ -77,7 +77,7 @@ fn never_chosen(file: &File<'_>, index: usize, budget: &mut Budget, report: &mut
 /// An attended role whose payloads never find enough people: whoever asks is none of them.
 fn approvals_out_of_reach(
     at: usize,
-    role: &Role,
+    role: &str,
     (policy, approvals): (&RepositoryPolicy, u32),
     file: &File<'_>,
     budget: &mut Budget,
@@ -95,7 +95,8 @@ fn approvals_out_of_reach(
         report.warning("approvals-out-of-reach", at, detail);
     } else if !others_sign && !signers.iter().any(enough_for) {
         let detail = format!(
-            "{role} of `{of}` takes {approvals} approvals of others than who asks; only {names} may approve it, and              nobody who may ask finds so many"
+            "{role} of `{of}` takes {approvals} approvals of others than who asks; only {names} may approve it, and \
+             nobody who may ask finds so many"
         );
         report.warning("approvals-out-of-reach", at, detail);
     }
@@ -105,7 +106,7 @@ fn approvals_out_of_reach(
 /// The persons whom some grant gives the verb for the role, and whether it is given to anybody who is no person.
 fn persons_with<'f>(
     verb: Verb,
-    role: &Role,
+    role: &str,
     policy: &RepositoryPolicy,
     file: &File<'f>,
     budget: &mut Budget,

@@ -133,7 +133,7 @@ pub enum Answer {
 /// Judges without a permit: what `Explain` shows, with what people must still approve.
 pub fn judge(situation: &Situation<'_>) -> Result<(Judgement, Option<Wait>), Denial> {
     let (guard, judgement, _) = weigh(situation)?;
-    let wait = attended(situation, guard, &judgement)?.and_then(Result::err);
+    let wait = attended(situation, &guard, &judgement)?.and_then(Result::err);
     Ok((judgement, wait))
 }
 
@@ -141,7 +141,7 @@ pub fn judge(situation: &Situation<'_>) -> Result<(Judgement, Option<Wait>), Den
 pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
     let (guard, judgement, relation) = weigh(situation)?;
     let role_policy = role_policy(situation)?;
-    let approved = match attended(situation, guard, &judgement)? {
+    let approved = match attended(situation, &guard, &judgement)? {
         None => None,
         Some(Ok(approved)) => Some(approved),
         Some(Err(wait)) => return Ok(Answer::Pending(wait)),
