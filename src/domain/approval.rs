@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Caller;
+use super::freeze::{Freeze, Frozen};
 use super::grant::{Grants, Verb};
 use super::guard::GuardName;
 use super::name::{MetadataType, RepositoryName, Role, Sha256Digest, Version};
@@ -327,28 +328,33 @@ impl Pending {
         self.requesters.iter().flat_map(|caller| grants.persons().possible(caller))
     }
 
-    /// The persons whose approval counts today: still the same person, still granted, and none who asked.
-    pub fn approvers(&self, grants: &Grants) -> BTreeSet<PersonName> {
+    /// The persons whose approval counts today: still the same person, still granted, not frozen, and none who asked.
+    pub fn approvers(&self, grants: &Grants, freezes: &[Freeze]) -> BTreeSet<PersonName> {
         let askers: BTreeSet<&PersonName> = self.askers(grants).collect();
         let counts = |given: &&Given| {
             grants.persons().of(&given.caller) == Some(&given.person)
                 && self.subject.may_be_approved_by(grants, &given.caller)
                 && !askers.contains(&given.person)
+                && !is_frozen(&given.caller, grants, freezes)
         };
         self.given.iter().filter(counts).map(|given| given.person.clone()).collect()
     }
 
     /// The two or more persons who stand behind an act: those who approved it, and those who asked for it and could
     /// have approved it.
-    pub fn operators(&self, grants: &Grants) -> BTreeSet<PersonName> {
-        let mut operators = self.approvers(grants);
+    pub fn operators(&self, grants: &Grants, freezes: &[Freeze]) -> BTreeSet<PersonName> {
+        let mut operators = self.approvers(grants, freezes);
         for caller in &self.requesters {
-            if self.subject.may_be_approved_by(grants, caller) {
+            if self.subject.may_be_approved_by(grants, caller) && !is_frozen(caller, grants, freezes) {
                 operators.extend(grants.persons().of(caller).cloned());
             }
         }
         operators
     }
+}
+
+fn is_frozen(caller: &Caller, grants: &Grants, freezes: &[Freeze]) -> bool {
+    Frozen::for_caller(freezes, caller, grants.persons()).check_caller().is_err()
 }
 
 #[cfg(test)]

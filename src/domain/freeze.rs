@@ -225,7 +225,11 @@ impl<'a> Frozen<'a> {
     /// Whether the caller may have something done for a role of a repository.
     pub fn check_role(&self, repository: &RepositoryName, role: &Role) -> Result<(), Denial> {
         self.check_repository(repository)?;
-        self.check(|scope| matches!(scope, FreezeScope::Role(in_it, frozen) if in_it == repository && frozen == role))
+        // `targets/*` signs whatever is of type targets, so a freeze of any such role stops it.
+        let covers = |frozen: &Role| {
+            frozen == role || role.is_unguarded() && frozen.metadata_type() == role.metadata_type()
+        };
+        self.check(|scope| matches!(scope, FreezeScope::Role(in_it, frozen) if in_it == repository && covers(frozen)))
     }
 
     /// Whether a key may sign.

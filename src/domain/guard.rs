@@ -270,7 +270,8 @@ impl Guard {
     pub(super) fn has_listed(&self, role: &Role, version: Version) -> bool {
         let by_head = self.listing().and_then(|listing| listed(listing, role));
         by_head.is_some_and(|entry| entry.version == version)
-            || self.withdrawn.get(&format!("{role}.json")) == Some(&version)
+            // The highest one stands for all below it, which it may have taken the place of in the record.
+            || self.withdrawn.get(&format!("{role}.json")).is_some_and(|highest| *highest >= version)
     }
 
     /// Whether this guard released the version (with these bytes, where the caller knows them), or was seeded with it.

@@ -129,9 +129,11 @@ impl Engine {
         judge: impl Fn(&Pending, Today<'_>, Attendance<'_>) -> Result<(Option<Pending>, Option<RejectionCode>), Denial>,
     ) -> Result<(Waiting, bool), Denial> {
         let rules = self.rules();
-        self.check_serving(call)?;
+        let serving = self.still_serving(call)?;
         let pending = self.find_pending(call, &rules, id, scope)?;
-        let attendance = Attendance { pending: &[], grants: &rules.grants, caller: &call.caller };
+        let switches = self.ledger.switches();
+        let freezes = &switches.freezes;
+        let attendance = Attendance { pending: &[], grants: &rules.grants, caller: &call.caller, freezes };
         let (after, code) = self.with_today(&rules, &pending, |today| judge(&pending, today, attendance))??;
         let Some(after) = after else { return Ok((self.as_it_stands(&rules, pending)?, false)) };
         let mut event = Event::new(self.now(), &call.caller, verb, &call.request, EventKind::Approval);
@@ -139,7 +141,7 @@ impl Engine {
         event.person = rules.grants.persons().of(&call.caller).cloned();
         event.reason = code.map(|code| code.name().to_owned());
         let unit = Unit {
-            expects: vec![Expect::Pending(pending.id(), pending.revision)],
+            expects: vec![Expect::Pending(pending.id(), pending.revision), serving],
             changes: vec![Change::Pending { pending: after.clone(), payload: None }],
             events: vec![event],
             after: Vec::new(),
@@ -176,12 +178,14 @@ impl Engine {
 
     fn as_it_stands(&self, rules: &Rules, pending: Pending) -> Result<Waiting, Denial> {
         let void = self.with_today(rules, &pending, |today| attended::void(&pending, today))?;
+        let switches = self.ledger.switches();
+        let freezes = &switches.freezes;
         let (needed, approvers) = match &pending.subject {
-            Subject::Act(_) => (OPERATORS, pending.operators(&rules.grants)),
+            Subject::Act(_) => (OPERATORS, pending.operators(&rules.grants, freezes)),
             Subject::Signature(binding) => {
                 let policy = rules.policies.find(&binding.guard.repository);
                 let limits = policy.and_then(|policy| policy.role(&binding.guard.role));
-                (limits.map_or(1, |limits| limits.approvals), pending.approvers(&rules.grants))
+                (limits.map_or(1, |limits| limits.approvals), pending.approvers(&rules.grants, freezes))
             }
         };
         Ok(Waiting { needed, approvers: approvers.into_iter().collect(), void, pending })

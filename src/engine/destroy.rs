@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::{Call, Engine};
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::caller::Caller;
+use crate::domain::freeze::Frozen;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::destroy::{Answer, Due, answered, cancel, due, schedule};
 use crate::domain::outcome::{Denial, Reason};
@@ -88,6 +89,7 @@ impl Engine {
         let _held = self.hold_repository(&call, &record.repository).await?;
         let view = self.ledger.view(&record.repository).map_err(|error| error.denial())?;
         let Some(record) = view.keys.iter().find(|other| other.id() == *id) else { return Ok(None) };
+        self.check_key_not_frozen(record)?;
         let decided = due(record, self.now());
         if decided == Due::No {
             return Ok(record.history.destruction.map(|destruction| destruction.due));
@@ -101,7 +103,7 @@ impl Engine {
         let (record, resumed, view) = match decided {
             Due::Begin(begun) => {
                 let event = self.destruction_event(&call, "destroy-begin", &begun);
-                self.commit_key(&view, &begun, event, Vec::new()).await?;
+                self.commit_key(&call, &view, &begun, event, Vec::new()).await?;
                 let view = self.ledger.view(&begun.repository).map_err(|error| error.denial())?;
                 (begun, false, view)
             }
@@ -109,6 +111,14 @@ impl Engine {
         };
         let answer = self.ask_keystore(&record, &call).await;
         self.record_answer(&call, &view, &record, answer, resumed).await
+    }
+
+    /// A destruction cannot be undone: a freeze over the key, one of its roles, the repository or everything stops it.
+    fn check_key_not_frozen(&self, record: &KeyRecord) -> Result<(), Denial> {
+        let (switches, rules) = (self.ledger.switches(), self.rules());
+        let frozen = Frozen::for_caller(&switches.freezes, &Caller::Daemon, rules.grants.persons());
+        frozen.check_key(&record.id())?;
+        record.roles.iter().try_for_each(|role| frozen.check_role(&record.repository, role))
     }
 
     async fn ask_keystore(&self, record: &KeyRecord, call: &Call) -> Result<(), KeystoreError> {
@@ -139,7 +149,7 @@ impl Engine {
         if let Some(denial) = &failure {
             event = event.refused(denial);
         }
-        self.commit_key(view, &after, event, Vec::new()).await?;
+        self.commit_key(call, view, &after, event, Vec::new()).await?;
         if is_done {
             tracing::info!(key = %record.id(), keystore = %record.keystore, "the private half of a key was destroyed");
             self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.id());

@@ -67,7 +67,7 @@ use crate::domain::public_key::KeyId;
 use crate::domain::quota::Quotas;
 use crate::domain::time::Instant;
 use crate::keystore::desk::Desk;
-use crate::ledger::Ledger;
+use crate::ledger::{Expect, Ledger};
 
 /// Who asks, under which number, and until when an answer is of use.
 #[derive(Clone, Debug)]
@@ -220,6 +220,13 @@ impl Engine {
     fn check_serving(&self, call: &Call) -> Result<(), Denial> {
         self.check_latches()?;
         self.check_not_frozen(call)
+    }
+
+    /// The same after a wait, with what must still be so at the commit: a freeze or a latch of that time counts.
+    fn still_serving(&self, call: &Call) -> Result<Expect, Denial> {
+        let revision = self.ledger.switches().revision;
+        self.check_serving(call)?;
+        Ok(Expect::Switches(revision))
     }
 }
 

@@ -52,7 +52,9 @@ impl Engine {
             None => self.ledger.pending(),
         };
         let pending = pending.map_err(|error| error.denial())?;
-        let attendance = Attendance { pending: &pending, grants: &rules.grants, caller: &call.caller };
+        let switches = self.ledger.switches();
+        let freezes = &switches.freezes;
+        let attendance = Attendance { pending: &pending, grants: &rules.grants, caller: &call.caller, freezes };
         let text = act.text();
         match attended::act(act, attendance, self.now())? {
             Ok(approved) => Ok(approved),
@@ -108,8 +110,11 @@ impl Engine {
         let length = u64::try_from(payload.len()).unwrap_or(u64::MAX);
         let stays: Vec<&Pending> = all.iter().filter(|pending| !over(pending)).collect();
         check_bounds(&wait.subject, &call.caller, rules, &stays, length)?;
-        let ended = all.iter().filter(|pending| over(pending) && pending.id() != id);
-        unit.changes.extend(ended.map(|pending| Change::PendingEnds(pending.id())));
+        for ended in all.iter().filter(|pending| over(pending) && pending.id() != id) {
+            // What somebody approves meanwhile is not swept away unseen.
+            unit.expects.push(Expect::Pending(ended.id(), ended.revision));
+            unit.changes.push(Change::PendingEnds(ended.id()));
+        }
         let pending = Pending {
             subject: wait.subject.clone(),
             requesters: vec![call.caller.clone()],

@@ -95,6 +95,7 @@ impl Engine {
                     Expect::Guard(guard.name.clone(), guard.revision),
                     Expect::Guard(begun.name.clone(), 0),
                     Expect::Roots(repository, view.roots.revision),
+                    self.still_serving(call)?,
                 ],
                 changes: [closed, begun].map(|guard| Change::Guard { guard, payload: None }).into(),
                 events: vec![event],

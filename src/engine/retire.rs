@@ -47,7 +47,7 @@ impl Engine {
             let delegators =
                 view.guards.values().filter(|guard| guard.head.as_ref().is_some_and(|head| head.delegations.is_some()));
             let read = delegators.map(|guard| Expect::Guard(guard.name.clone(), guard.revision)).collect();
-            self.commit_key(&view, &changed, event, read).await?;
+            self.commit_key(call, &view, &changed, event, read).await?;
             Ok(KeyChange { key: changed, changed: true })
         })
         .await
@@ -56,12 +56,14 @@ impl Engine {
     /// Makes one record durable, if nothing that the law weighed has changed.
     pub(super) async fn commit_key(
         &self,
+        call: &Call,
         before: &View,
         changed: &KeyRecord,
         event: Event,
         read: Vec<Expect>,
     ) -> Result<(), Denial> {
         let mut expects = read;
+        expects.push(self.still_serving(call)?);
         expects.push(Expect::Roots(changed.repository.clone(), before.roots.revision));
         expects.extend(before.keys.iter().map(|key| Expect::Key(key.id(), key.revision)));
         let unit =

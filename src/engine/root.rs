@@ -102,6 +102,7 @@ impl Engine {
         let held = self.list_held(call).await;
         let _held = self.hold_repository(call, &repository).await?;
         let switches = self.ledger.switches();
+        self.check_serving(call)?;
         let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
         if view.roots.trusted.is_none() {
             // A first root rests on the caller's word. Every later one carries the signatures of the offline root, and is
@@ -135,6 +136,8 @@ impl Engine {
             event = event.refused(&forked());
         }
         self.commit_root(&view, switches.revision, after, keys, upload.file, &candidate, event).await?;
+        // A keystore that came while the root was weighed is held against it at the next look.
+        self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).extend(self.desks().keys().cloned());
         if fork {
             return Err(forked());
         }

@@ -60,6 +60,7 @@ impl Engine {
             let mut expects = vec![
                 Expect::Guard(name, existing.map_or(0, |guard| guard.revision)),
                 Expect::Roots(repository, view.roots.revision),
+                self.still_serving(call)?,
             ];
             expects.extend(delegator);
             let unit = Unit {

@@ -38,7 +38,7 @@ impl Engine {
                 event.expires = Some(staged.expires);
                 event.digest = Some(staged.file_digest);
             }
-            let mut expects = vec![Expect::Roots(repository.clone(), view.roots.revision)];
+            let mut expects = vec![Expect::Roots(repository.clone(), view.roots.revision), self.still_serving(call)?];
             // Every key of the repository was weighed, not only those that change.
             expects.extend(view.keys.iter().map(|key| Expect::Key(key.id(), key.revision)));
             let mut changes = vec![Change::Roots(after)];

@@ -157,7 +157,7 @@ fn explaining_tells_of_a_limit_as_signing_does() {
         attached_snapshot: None,
         now: model.now,
         may_delegate: true,
-        attendance: Attendance { pending: &model.pending, grants: &model.grants, caller: &model.caller },
+        attendance: Attendance { pending: &model.pending, grants: &model.grants, caller: &model.caller, freezes: &[] },
         caller: crate::values::CALLER,
         frozen: sealward::domain::freeze::Frozen::NOTHING,
     });

@@ -216,6 +216,7 @@ fn judging_without_a_permit_says_the_same_as_deciding() {
                 pending: &model.pending,
                 grants: &model.grants,
                 caller: &model.caller,
+                freezes: &[],
             },
         });
         assert_eq!(&judged.unwrap().0, model.decide(name, &text).unwrap().judgement());

@@ -67,7 +67,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         now,
         caller: "a test",
         frozen: sealward::domain::freeze::Frozen::NOTHING,
-        attendance: Attendance { pending: &[], grants: &grants, caller: &caller },
+        attendance: Attendance { pending: &[], grants: &grants, caller: &caller, freezes: &[] },
     };
     match decide(&situation).unwrap() {
         Answer::Permit(mut decision) => decision.take_permits().pop().unwrap(),

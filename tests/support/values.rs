@@ -253,7 +253,7 @@ impl Model {
             may_delegate: self.may_delegate,
             now: self.now,
             caller: CALLER,
-            attendance: Attendance { pending: &self.pending, grants: &self.grants, caller: &self.caller },
+            attendance: Attendance { pending: &self.pending, grants: &self.grants, caller: &self.caller, freezes: &[] },
             frozen: Frozen::for_caller(&self.freezes, &self.caller, self.grants.persons()),
         })
     }

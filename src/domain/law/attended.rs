@@ -2,6 +2,7 @@
 
 use crate::domain::approval::{Act, Binding, Given, Pending, PendingId, Rejection, RejectionCode, Subject};
 use crate::domain::caller::Caller;
+use crate::domain::freeze::Freeze;
 use crate::domain::grant::Grants;
 use crate::domain::guard::Guard;
 use crate::domain::key::{KeyRecord, KeyState};
@@ -19,6 +20,8 @@ pub struct Attendance<'a> {
     pub grants: &'a Grants,
     /// Who asks.
     pub caller: &'a Caller,
+    /// Whose word does not count now.
+    pub freezes: &'a [Freeze],
 }
 
 /// People approved it. Used up by what it allows: whoever acts on it ends the pending approval in the same transaction.
@@ -62,21 +65,23 @@ pub fn signature(
     attendance: Attendance<'_>,
     now: Instant,
 ) -> Result<Result<Approved, Wait>, Denial> {
-    let Attendance { pending, grants, caller } = attendance;
+    let Attendance { pending, grants, caller, freezes } = attendance;
     let id = binding.id();
     let open = || pending.iter().filter(|pending| pending.is_open(now));
     let mut given = 0;
     if let Some(known) = open().find(|pending| pending.id() == id) {
         check_rejection(known)?;
         check_asker(known, grants, caller)?;
-        given = u32::try_from(known.approvers(grants).len()).unwrap_or(u32::MAX);
+        given = u32::try_from(known.approvers(grants, freezes).len()).unwrap_or(u32::MAX);
         if given >= limits.approvals {
             return Ok(Ok(Approved { id, revision: known.revision }));
         }
     }
     let void = open().filter_map(|pending| match &pending.subject {
         Subject::Signature(old) if old.digest == binding.digest && old.guard.role == binding.guard.role => {
-            Some((pending.id(), difference(old, &binding)?))
+            // A request for other keys is another request, and ends nobody's approvals.
+            let alike = Binding { keys: old.keys.clone(), ..binding.clone() };
+            Some((pending.id(), difference(old, &alike)?))
         }
         _ => None,
     });
@@ -92,11 +97,11 @@ pub const ACT_EXPIRY_SECONDS: i64 = 24 * 60 * 60;
 
 /// Whether two operators want an act. Whoever asks for it and may approve such acts is one of them.
 pub fn act(act: Act, attendance: Attendance<'_>, now: Instant) -> Result<Result<Approved, Wait>, Denial> {
-    let Attendance { pending, grants, caller } = attendance;
+    let Attendance { pending, grants, caller, freezes } = attendance;
     let subject = Subject::Act(act);
     let id = subject.id();
     let known = pending.iter().find(|pending| pending.is_open(now) && pending.id() == id);
-    let mut operators = known.map(|known| known.operators(grants)).unwrap_or_default();
+    let mut operators = known.map(|known| known.operators(grants, freezes)).unwrap_or_default();
     if let Some(known) = known {
         check_rejection(known)?;
     }
