@@ -17,6 +17,8 @@ mod people;
 mod reference;
 #[path = "configuration/rights.rs"]
 mod rights;
+#[path = "configuration/roles.rs"]
+mod roles;
 #[path = "configuration/softhsm.rs"]
 mod softhsm;
 #[path = "configuration/tokens.rs"]

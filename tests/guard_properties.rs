@@ -292,7 +292,7 @@ fn recover(model: &mut Model, observer: &mut Observer, role: usize, below: u64, 
     for key in keys.iter_mut().filter(|key| key.roles.contains(&guard.name.role)) {
         let is_new = new.iter().any(|number| key_id(*number) == key.id());
         if !is_new && !begun.barred.contains(&key.id()) {
-            *key = key.with_state(KeyState::Retired, NOW);
+            *key = key.with_state(KeyState::Retired, model.now);
         }
     }
     model.keys = keys;

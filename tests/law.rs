@@ -33,7 +33,11 @@ mod roots;
 mod rotation;
 #[path = "law/seeding.rs"]
 mod seeding;
+#[path = "law/standstill.rs"]
+mod standstill;
 #[path = "law/steps.rs"]
 mod steps;
 #[path = "law/supersede.rs"]
 mod supersede;
+#[path = "law/unguarded.rs"]
+mod unguarded;

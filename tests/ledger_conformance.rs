@@ -17,6 +17,8 @@ mod many;
 mod pending;
 #[path = "ledger_conformance/reading.rs"]
 mod reading;
+#[path = "ledger_conformance/switches.rs"]
+mod switches;
 #[path = "ledger_conformance/units.rs"]
 mod units;
 
@@ -74,6 +76,9 @@ macro_rules! every_test {
             reading::a_root_file_is_found_by_its_digest
             reading::an_intent_stands_until_it_ends
             reading::views_of_more_repositories_than_are_held_in_memory_are_right
+            switches::switches_are_there_from_the_beginning_and_after_a_reopen
+            switches::what_was_decided_under_other_switches_is_a_conflict
+            switches::of_several_switches_in_one_commit_the_last_stands
             many::ten_thousand_units_share_few_transactions
             many::sixteen_threads_lose_and_repeat_nothing
             many::of_many_who_saw_one_revision_one_wins
@@ -85,12 +90,13 @@ macro_rules! every_test {
 }
 
 mod sqlite {
+    use sealward::domain::switches::Switches;
     use sealward::ledger::Ledger;
     use sealward::ledger::sqlite::{SqliteLedger, create};
 
     fn mount(test: fn(super::Open<'_>)) {
         let directory = tempfile::tempdir().unwrap();
-        create(directory.path(), &super::identity()).unwrap();
+        create(directory.path(), &super::identity(), &Switches::new(None)).unwrap();
         test(&|| Box::new(SqliteLedger::open(directory.path(), false).unwrap()) as Box<dyn Ledger>);
     }
 

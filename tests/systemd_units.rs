@@ -113,9 +113,17 @@ fn what_stops_restarts_is_exactly_what_starting_again_cannot_change() {
     final_codes.insert(ConfigErrors::EXIT_CODE);
     assert_eq!(listed, final_codes);
     assert_eq!(listed, BTreeSet::from([65, 77, 78]));
-    let failed = codes(&|reason| reason.outcome() == Outcome::Failed && reason != Reason::LedgerIntegrity);
+    // A configuration that a reload refuses ends no daemon; only the command that asked ends with its code.
+    let final_ones = [Reason::LedgerIntegrity, Reason::ConfigurationRefused];
+    let failed = codes(&|reason| reason.outcome() == Outcome::Failed && !final_ones.contains(&reason));
     assert!(listed.is_disjoint(&failed), "what may heal is tried again: {failed:?}");
     assert_eq!(values(&service, "Restart"), ["on-failure"]);
+}
+
+#[test]
+fn systemctl_reload_asks_the_daemon_by_its_signal_outside_the_sandbox() {
+    // `+`: /bin/kill may not be executed inside (NoExecPaths=).
+    assert_eq!(values(&unit("sealward.service"), "ExecReload"), ["+/bin/kill -HUP $MAINPID"]);
 }
 
 #[test]

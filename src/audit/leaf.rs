@@ -64,6 +64,7 @@ pub fn encode(sequence: u64, event: &Event) -> Vec<u8> {
         expires,
         digest,
         signature,
+        subject,
         approval,
         person,
         count,
@@ -86,6 +87,7 @@ pub fn encode(sequence: u64, event: &Event) -> Vec<u8> {
         role,
         seq: sequence,
         signature,
+        subject: subject.map(shortened),
         time,
         v: 1,
         verb: shortened(verb),
@@ -125,6 +127,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), LeafError> {
         role,
         seq,
         signature,
+        subject,
         time,
         v: _,
         verb,
@@ -147,6 +150,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u64, Event), LeafError> {
         expires,
         digest,
         signature,
+        subject,
         approval,
         person,
         count,
@@ -162,6 +166,7 @@ pub fn event_name(event: EventKind) -> &'static str {
         EventKind::Supersede => "supersede",
         EventKind::Pending => "pending",
         EventKind::Approval => "approval",
+        EventKind::Unguarded => "unguarded",
         EventKind::Administration => "administration",
         EventKind::Denial => "denial",
         EventKind::Failure => "failure",
@@ -207,6 +212,8 @@ struct Members {
     seq: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     signature: Option<Sha256Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     time: Instant,
     v: u64,
     verb: String,
@@ -245,6 +252,7 @@ mod tests {
         event.expires = Some(Instant::from_unix(i64::MAX));
         event.digest = Some(Sha256Digest::of(b"d"));
         event.signature = Some(Sha256Digest::of(b"s"));
+        event.subject = Some(caller.to_owned());
         event.approval = Some("ff".repeat(16).parse().unwrap());
         event.person = Some("p".repeat(64).parse().unwrap());
         event.count = Some(u64::MAX);
@@ -272,7 +280,7 @@ mod tests {
         let mut sorted = names.clone();
         sorted.sort_unstable();
         assert_eq!(names, sorted);
-        assert_eq!(names.len(), 21);
+        assert_eq!(names.len(), 22);
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(super) fn open(directory: &Path, unseal: &software::Unseal) -> Result<Softwa
         return Err(CeremonyError::input(directory, "the private key is not here: another medium, or a damaged one"));
     }
     let name = "ceremony".parse().map_err(|error| CeremonyError::Usage(format!("{error}")))?;
-    Ok(Software::open(name, directory, unseal)?)
+    Ok(Software::open(name, directory, unseal, false)?)
 }
 
 /// The key on a medium, as its public file tells it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{approve, audit, config, guard, key, man, root, rotation, sign, sign_batch, verify};
+use super::{approve, audit, config, freeze, guard, key, latch, man, root, rotation, sign, sign_batch, verify};
 use crate::client::Server;
 
 /// Sign TUF metadata through a sealward daemon, and look after its keys, roots, guards and audit log.
@@ -99,10 +99,19 @@ pub(super) enum Noun {
     /// Read the audit log
     #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(audit::Audit),
+    /// Stop all that a scope covers, at once and through restarts
+    #[command(after_help = freeze::FREEZE_EXAMPLES)]
+    Freeze(freeze::Freeze),
+    /// Undo a freeze
+    #[command(after_help = freeze::THAW_EXAMPLES)]
+    Thaw(freeze::Thaw),
+    /// List and resolve latches
+    #[command(subcommand, after_help = latch::EXAMPLES)]
+    Latch(latch::Latch),
     /// Show how the daemon names you, and what you may do
     #[command(after_help = "Examples:\n  sealward whoami\n  sealward --json whoami | jq .identities")]
     Whoami,
-    /// Show the daemon's health: latches, keystores, guards, warnings; exits 69 while it is latched
+    /// Show the daemon's health: latches, freezes, keystores, guards, warnings; exits 69 while it is latched
     #[command(after_help = "Examples:\n  sealward status\n  sealward --json status | jq '.guards[].seconds_to_expiry'")]
     Status,
     /// Let the daemon read its configuration anew: all of it, or nothing; exits 78 when it is refused

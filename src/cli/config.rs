@@ -12,7 +12,7 @@ use super::output::Output;
 use crate::config::{CallerRights, Configuration, Right, Who, load};
 use crate::domain::grant::Verb;
 use crate::domain::name::RepositoryName;
-use crate::domain::policy::RolePolicy;
+use crate::domain::policy::{Custody, RolePolicy};
 use crate::domain::thresholds::Thresholds;
 
 pub(super) const EXAMPLES: &str = "\
@@ -167,6 +167,10 @@ fn in_words(limits: &RolePolicy) -> String {
         format!("step {}", limits.max_version_step),
         format!("{}/h burst {}", limits.release_rate.per_hour, limits.release_rate.burst),
     ];
+    if limits.custody == Custody::Attended {
+        let waits = duration(limits.approval_expiry_seconds);
+        parts.insert(0, format!("{} approvals within {waits}", limits.approvals));
+    }
     if limits.max_supersedes > 0 {
         parts.push(format!("{} supersedes per version", limits.max_supersedes));
     }
@@ -210,6 +214,9 @@ fn right_json(right: &Right) -> Value {
 fn limits_json(limits: &RolePolicy) -> Value {
     json!({
         "custody": limits.custody.name(),
+        "approvals": (limits.custody == Custody::Attended).then_some(limits.approvals),
+        "approval_expiry_seconds": (limits.custody == Custody::Attended).then_some(limits.approval_expiry_seconds),
+        "max_pending": (limits.custody == Custody::Attended).then_some(limits.max_pending),
         "keystore": limits.keystore.as_ref().map(ToString::to_string),
         "algorithm": limits.algorithm.map(|algorithm| algorithm.name()),
         "max_expiry_seconds": limits.max_expiry_seconds,

@@ -74,7 +74,7 @@ pub(super) struct Republish {
 
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Begin a new epoch of a role that was fast-forwarded.\n\nOnly after a published root that lists none of the keys that released in the old epoch: such a root makes every client forget the versions behind them. Rotate the role's key, stage the root, sign nothing with the new key, publish the root, then recover. The old keys never sign for the role again.\n\nTimestamp keys make clients forget the timestamp's version and the snapshot version that it lists; snapshot keys the versions that a snapshot lists. To lower a snapshot's own version, recover timestamp and snapshot.",
+    long_about = "Begin a new epoch of a role that was fast-forwarded.\n\nOnly after a published root that lists none of the keys that released in the old epoch: such a root makes every client forget the versions behind them. Rotate the role's key, stage the root, sign nothing with the new key, publish the root, then recover. The old keys never sign for the role again.\n\nTimestamp keys make clients forget the timestamp's version and the snapshot version that it lists; snapshot keys the versions that a snapshot lists. To lower a snapshot's own version, recover timestamp and snapshot.\n\nWith --by-operators no root is asked: the command waits for a second operator's approval and is then run again.",
     after_help = "Examples:\n  sealward guard recover --repository acme/app --role snapshot --goes-on-from 17\n  sealward guard recover --repository acme/app --role timestamp"
 )]
 pub(super) struct Recover {
@@ -87,6 +87,10 @@ pub(super) struct Recover {
     /// The last version that counts: the next one is above it, by max_version_step at most [default: from the beginning]
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
     goes_on_from: Option<u64>,
+    /// Ask for an act of two operators instead of a published root: for a delegated role, or where another signer's key stays
+    /// listed. Clients that still trust the old versions will refuse lower ones
+    #[arg(long)]
+    by_operators: bool,
 }
 
 impl Guard {
@@ -184,11 +188,12 @@ impl Republish {
 
 impl Recover {
     async fn run(self, session: &Session, output: &mut Output) -> Result<u8, CliError> {
-        let Self { repository, role, goes_on_from } = self;
+        let Self { repository, role, goes_on_from, by_operators } = self;
         let request = messages::RecoverGuardRequest {
             repository: repository.into(),
             role: role.clone().into(),
             goes_on_from: goes_on_from.unwrap_or_default(),
+            by_operators,
         };
         let messages::RecoverGuardResponse { epoch, goes_on_from, closed_at, barred } =
             session.client().await?.recover_guard(request).await?;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client::messages::{
-    Configuration, GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, Pending, PublicKey,
-    Refusal, RootRole, RootState, RootSummary, Thresholds, TufKeyForm,
+    Configuration, Freeze, GrantSummary, GuardStatus, Key, KeySignature, KeyUse, KeystoreStatus, Latch, Pending,
+    PublicKey, Refusal, RootRole, RootState, RootSummary, Thresholds, TufKeyForm,
 };
 
 pub(super) fn key(key: &Key) -> Value {
@@ -142,8 +142,14 @@ pub(super) fn grant(grant: &GrantSummary) -> Value {
 }
 
 pub(super) fn latch(latch: &Latch) -> Value {
-    let Latch { name, scope, cause } = latch;
-    json!({ "name": name, "scope": scope, "cause": cause })
+    let Latch { name, scope, cause, resolve } = latch;
+    json!({ "name": name, "scope": scope, "cause": cause, "resolve": resolve })
+}
+
+pub(super) fn freeze(freeze: &Freeze) -> Value {
+    let Freeze { scope, covers, since, by, reason_code } = freeze;
+    let undo = super::freeze::arguments(&scope.clone().unwrap_or_default());
+    json!({ "scope": undo, "covers": covers, "since": since, "by": by, "reason_code": reason_code })
 }
 
 pub(super) fn keystore(status: &KeystoreStatus) -> Value {

@@ -16,7 +16,8 @@ use crate::domain::public_key::KeyId;
 Examples:
   sealward key retire 1f0c...9a
 
-A key that a root lists is retired by publishing a root without it: see `sealward rotation show`.")]
+A key that a root lists is retired by publishing a root without it: see `sealward rotation show`. One that a delegating role
+lists is retired after its next metadata left it out.")]
 pub(super) struct Retire {
     /// The key: 64 hexadecimal digits, as `key list` shows them
     key: KeyId,

@@ -10,11 +10,13 @@ mod arguments;
 mod audit;
 mod config;
 mod error;
+mod freeze;
 mod guard;
 mod input;
 mod json;
 mod key;
 mod key_end;
+mod latch;
 mod man;
 mod output;
 mod reload;
@@ -72,6 +74,9 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Config(verb) => verb.run(output),
             Noun::Approve(verb) => verb.run(&session, output).await,
             Noun::Audit(verb) => verb.run(&session, output).await,
+            Noun::Freeze(command) => command.run(&session, output).await,
+            Noun::Thaw(command) => command.run(&session, output).await,
+            Noun::Latch(verb) => verb.run(&session, output).await,
             Noun::Whoami => whoami::run(&session, output).await,
             Noun::Status => status::run(&session, output).await,
             Noun::Reload => reload::run(&session, output).await,

@@ -44,9 +44,9 @@ struct Request {
     /// The repository
     #[arg(long, value_name = "REPOSITORY")]
     repository: RepositoryName,
-    /// The role
-    #[arg(long, value_name = "ROLE")]
-    role: Role,
+    /// The role [default: with --key the one of the key's roles that the payload's type says]
+    #[arg(long, value_name = "ROLE", required_unless_present = "signing_key")]
+    role: Option<Role>,
     /// One key: 64 hexadecimal digits [default: every eligible key of the role]
     #[arg(long = "key", id = "signing_key", value_name = "KEY")]
     key: Option<KeyId>,
@@ -70,7 +70,7 @@ impl Request {
         let snapshot_file = snapshot_file.map(|file| input::read(&file)).transpose()?.unwrap_or_default();
         let request = messages::SignRequest {
             repository: repository.into(),
-            role: role.into(),
+            role: role.map(Into::into).unwrap_or_default(),
             key: key.map(|key| key.to_string()).unwrap_or_default(),
             payload: payload.signed.clone().into(),
             encoding: encoding(raw),
@@ -99,6 +99,9 @@ impl Sign {
         }
         if response.signatures.iter().all(|signature| signature.step == "replay") {
             output.note(&format!("replayed: version {} was released before with these bytes", response.version));
+        }
+        if response.signatures.iter().any(|signature| signature.step == "unguarded") {
+            output.note(UNGUARDED);
         }
         for messages::KeyRefusal { key, refusal } in response.refusals {
             let refusal = refusal.unwrap_or_default();
@@ -131,6 +134,9 @@ impl Explain {
         Ok(code)
     }
 }
+
+/// What `targets/*` gives up, said whenever it signs.
+const UNGUARDED: &str = "unguarded: type, expiry, size and rate were checked; rollback and equivocation were not";
 
 /// The number of an encoding in a request.
 pub(super) fn encoding(raw: bool) -> i32 {
@@ -211,7 +217,9 @@ fn explain_text(answer: &messages::ExplainResponse, output: &mut Output) -> Resu
             output.line(&format!("  do:      {advice}"))?;
         }
     }
+    let unguarded = answer.keys.iter().any(|verdict| verdict.step == "unguarded");
     output.line(&match answer.released_version {
+        None if unguarded => UNGUARDED.to_owned(),
         None => "the guard is not seeded".to_owned(),
         Some(0) => "nothing is released yet".to_owned(),
         Some(version) => format!("released version {version}"),

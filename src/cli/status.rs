@@ -30,6 +30,7 @@ fn print_json(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
         verifier_key,
         warnings,
         started,
+        freezes,
         configuration,
     } = status;
     output.json(&json!({
@@ -39,6 +40,7 @@ fn print_json(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
         "ledger_id": ledger_id,
         "state": state,
         "latches": latches.iter().map(json::latch).collect::<Vec<_>>(),
+        "freezes": freezes.iter().map(json::freeze).collect::<Vec<_>>(),
         "keystores": keystores.iter().map(json::keystore).collect::<Vec<_>>(),
         "guards": guards.iter().map(json::guard).collect::<Vec<_>>(),
         "key_uses": key_uses.iter().map(json::key_use).collect::<Vec<_>>(),
@@ -65,6 +67,15 @@ fn print_text(status: &StatusResponse, output: &mut Output) -> Result<(), CliErr
     }
     for latch in &status.latches {
         output.line(&format!("LATCHED {} ({}): {}", latch.name, latch.scope, latch.cause))?;
+        output.line(&format!("  resolve: {}", latch.resolve))?;
+    }
+    for freeze in &status.freezes {
+        output.line(&format!(
+            "FROZEN  {} since {} by {} ({})",
+            freeze.covers, freeze.since, freeze.by, freeze.reason_code
+        ))?;
+        let scope = freeze.scope.clone().unwrap_or_default();
+        output.line(&format!("  undo: sealward thaw {}", super::freeze::arguments(&scope)))?;
     }
     let keystores: Vec<_> = status
         .keystores

@@ -188,6 +188,12 @@ calls! {
     admin_service_client::AdminServiceClient who_am_i(WhoAmIRequest) -> WhoAmIResponse, Harmless;
     /// Health, latches, keystores, guards.
     admin_service_client::AdminServiceClient status(StatusRequest) -> StatusResponse, Harmless;
+    /// Freezes a scope; freezing it again changes nothing.
+    admin_service_client::AdminServiceClient freeze(FreezeRequest) -> FreezeResponse, Harmless;
+    /// Thaws a scope. Never repeated by itself: somebody may have frozen it again.
+    admin_service_client::AdminServiceClient thaw(ThawRequest) -> ThawResponse, Never;
+    /// Resolves a latch. Never repeated by itself: it may have begun anew.
+    admin_service_client::AdminServiceClient resolve_latch(ResolveLatchRequest) -> ResolveLatchResponse, Never;
     /// Reads the configuration anew. A repetition reads it once more.
     admin_service_client::AdminServiceClient reload(ReloadRequest) -> ReloadResponse, Harmless;
 }

@@ -113,8 +113,23 @@ impl AdminService for Service {
         self.next(&request).await.map(|warnings| StatusResponse { warnings, ..Default::default() }.into())
     }
 
+    async fn freeze(&self, request: Request<FreezeRequest>) -> Result<Response<FreezeResponse>, Status> {
+        self.next(&request).await.map(|_| FreezeResponse::default().into())
+    }
+
     async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {
-        self.next(&request).await.map(|_| ReloadResponse::default().into())
+        self.next(&request).await.map(|warnings| ReloadResponse { warnings, ..Default::default() }.into())
+    }
+
+    async fn thaw(&self, request: Request<ThawRequest>) -> Result<Response<ThawResponse>, Status> {
+        self.next(&request).await.map(|_| ThawResponse::default().into())
+    }
+
+    async fn resolve_latch(
+        &self,
+        request: Request<ResolveLatchRequest>,
+    ) -> Result<Response<ResolveLatchResponse>, Status> {
+        self.next(&request).await.map(|_| ResolveLatchResponse::default().into())
     }
 }
 

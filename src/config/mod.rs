@@ -32,7 +32,10 @@ use crate::keystore::settings::KeystoreSettings;
 use crate::oidc::settings::ProviderSettings;
 
 use report::{Lines, Report};
-use settings::{LedgerSettings, LimitSettings, ListenerSettings, LogKeySettings, LogSettings, ObserveSettings};
+use settings::{
+    ClockSettings, LedgerSettings, LimitSettings, ListenerSettings, LogKeySettings, LogSettings, MachineSettings,
+    ObserveSettings,
+};
 use table::Section;
 
 /// All that one file says. Every path is absolute.
@@ -60,6 +63,10 @@ pub struct Configuration {
     pub limits: LimitSettings,
     /// How the daemon talks.
     pub log: LogSettings,
+    /// How far the clock may stray.
+    pub clock: ClockSettings,
+    /// How a copy of the ledger is noticed.
+    pub machine: MachineSettings,
     /// SHA-256 of the text.
     pub digest: Sha256Digest,
     /// Where the rules stand in the file.
@@ -119,6 +126,8 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
     let ledger = read::daemon::ledger(&root, base, report);
     let log_key = read::daemon::log_key(&root, ledger.as_ref(), base, report);
     let log = read::daemon::log(&root, report);
+    let clock = read::daemon::clock(&root, report);
+    let machine = read::daemon::machine(&root, base, report);
     let observe = read::daemon::observe(&root, base, report);
     let listeners = read::listener::listeners(&root, base, report);
     let oidc = read::oidc::providers(&root, base, report);
@@ -161,6 +170,8 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
         grants: Grants::new(grants.into_iter().map(|(_, grant)| grant).collect(), persons),
         limits,
         log,
+        clock,
+        machine,
         digest: Sha256Digest::of(&[]),
         places,
         warnings: Vec::new(),

@@ -22,6 +22,11 @@ impl Budget {
 
     /// Whether some text matches both patterns.
     pub(super) fn meet(&mut self, left: &Pattern, right: &Pattern) -> Result<bool, Exhausted> {
+        let (begins, other) = (literal_start(left), literal_start(right));
+        self.spend(1 + begins.len().min(other.len()))?;
+        if !begins.starts_with(other) && !other.starts_with(begins) {
+            return Ok(false);
+        }
         let (left, right) = (tokens(left.as_str()), tokens(right.as_str()));
         let width = right.len() + 1;
         let states = (left.len() + 1) * width;
@@ -66,6 +71,11 @@ impl Budget {
             self.spend(wide.as_str().len() * narrow.as_str().len())?;
             return Ok(narrow.is_exact() && wide.matches(narrow.as_str()));
         }
+        if !literal_start(narrow).starts_with(literal_start(wide)) {
+            return Ok(false);
+        }
+        // What follows allocates for each of them.
+        self.spend(8 * (wide.as_str().len() + narrow.as_str().len()))?;
         let mut alphabet: BTreeSet<u8> = wide.as_str().bytes().chain(narrow.as_str().bytes()).collect();
         alphabet.remove(&b'*');
         alphabet.extend([b'/', OTHER]);
@@ -108,6 +118,11 @@ impl Budget {
         self.0 = self.0.checked_sub(steps).ok_or(Exhausted)?;
         Ok(())
     }
+}
+
+/// What every text that matches begins with.
+fn literal_start(pattern: &Pattern) -> &str {
+    pattern.as_str().split('*').next().unwrap_or_default()
 }
 
 /// Positions together with those behind wildcards that stand for nothing.

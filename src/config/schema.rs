@@ -20,18 +20,22 @@ macro_rules! tables {
 
 tables! {
     ROOT "the top level" [
-        "version", "ledger", "log_key", "log", "limits", "observe", "listener", "keystore", "repository", "oidc",
-        "person", "grant",
+        "version", "ledger", "log_key", "log", "clock", "machine", "limits", "observe", "listener", "keystore",
+        "repository", "oidc", "person", "grant",
     ];
     LEDGER "[ledger]" ["directory"];
     LOG_KEY "[log_key]" ["path", "unseal"];
     UNSEAL "unseal" ["identity", "passphrase", "work_factor"];
     SECRET "a secret's source" ["file", "credential"];
     LOG "[log]" ["format", "level"];
+    CLOCK "[clock]" ["skew", "jump"];
+    MACHINE "[machine]" ["check", "id_file"];
     LIMITS "[limits]" [
         "default_deadline", "max_connections", "connections_per_caller", "requests_per_connection",
-        "requests_per_caller", "bytes_in_flight", "answer_patience", "batch_items",
+        "requests_per_caller", "bytes_in_flight", "answer_patience", "batch_items", "request_rate_per_caller",
+        "signature_rate_per_key", "denial_leaves_per_minute",
     ];
+    RATE "rate" ["per_minute", "burst"];
     OBSERVE "[observe]" ["address", "path"];
     LISTENER_UNIX "[[listener]] of kind \"unix\"" ["name", "kind", "activation", "path", "mode", "group"];
     LISTENER_MTLS "[[listener]] of kind \"tcp-mtls\"" [
@@ -46,10 +50,13 @@ tables! {
         "name", "kind", "queue_limit", "module", "token_label", "token_serial", "pin", "environment", "worker",
         "sessions",
     ];
-    REPOSITORY "[[repository]]" ["name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role"];
+    REPOSITORY "[[repository]]" [
+        "name", "pattern", "require_root", "require_snapshot_bytes", "max_keys", "destroy_delay", "role_sets", "role",
+    ];
     ROLE "[repository.role.NAME]" [
         "custody", "max_expiry", "max_payload_bytes", "max_version_step", "first_listed_max", "max_supersedes", "release_rate",
-        "cryptoperiod", "max_signatures", "approvals", "approval_expiry", "max_pending", "keystore", "algorithm",
+        "cryptoperiod", "max_signatures", "approvals", "approval_expiry", "max_pending", "keystore", "algorithm", "keystores",
+        "algorithms", "max_pending_keys", "unguarded",
     ];
     RELEASE_RATE "release_rate" ["per_hour", "burst"];
     CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];

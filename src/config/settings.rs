@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::law::clock::Bounds;
+use crate::domain::quota::Quotas;
 use crate::keystore::settings::{SecretSource, UnsealSettings};
 
 /// Where the ledger is.
@@ -21,6 +23,32 @@ pub struct LogKeySettings {
     pub path: PathBuf,
     /// What opens it.
     pub unseal: UnsealSettings,
+}
+
+/// How far this machine's clock may stray before nothing is signed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSettings {
+    /// Seconds that it may lie before the newest leaf of the audit log.
+    pub skew_seconds: u64,
+    /// Seconds that it may move against the boot clock.
+    pub jump_seconds: u64,
+}
+
+impl ClockSettings {
+    /// As the law takes them.
+    pub fn bounds(self) -> Bounds {
+        let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        Bounds { skew_seconds: seconds(self.skew_seconds), jump_seconds: seconds(self.jump_seconds) }
+    }
+}
+
+/// How a copy of the ledger on another machine is noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineSettings {
+    /// Whether anybody looks.
+    pub check: bool,
+    /// The file with the machine's id, absolute.
+    pub id_file: PathBuf,
 }
 
 /// One socket on which requests come in.
@@ -155,6 +183,8 @@ pub struct LimitSettings {
     pub answer_patience: Duration,
     /// Items of one SignBatch.
     pub batch_items: usize,
+    /// What one caller, and one key, may take.
+    pub quotas: Quotas,
 }
 
 /// How the daemon talks to its operator.

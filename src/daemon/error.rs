@@ -70,6 +70,9 @@ pub enum DaemonError {
     /// `--dev` where it must not be.
     #[error("{0}")]
     DevRefused(&'static str),
+    /// It stopped while a latch was in force. Resolve it: `sealward latch list` says how.
+    #[error("stopped while latched: {0}")]
+    Latched(String),
     /// The runtime did not start.
     #[error("the runtime does not start: {0}")]
     Runtime(std::io::Error),
@@ -84,7 +87,7 @@ impl DaemonError {
             Self::Ledger(error) | Self::Start(StartError::Ledger(error)) => error.exit_code(),
             Self::Start(StartError::OfflineKeyHere(_)) => 77,
             Self::Keystore { error, .. } => error.denial().reason.exit_code(),
-            Self::SocketInUse { .. } => 69,
+            Self::SocketInUse { .. } | Self::Latched(_) => 69,
             Self::Start(StartError::Keystore { denial, .. }) => denial.reason.exit_code(),
             Self::Runtime(_) => 71,
         }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::log_signer::LogSigner;
-use super::{DaemonError, administrator, open, say};
+use super::{DaemonError, administrator, machine, open, say};
 use crate::audit::note::VerifierKey;
 use crate::config::Configuration;
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::caller::Caller;
+use crate::domain::switches::Switches;
 use crate::domain::time::Instant;
 use crate::engine::Clock as _;
 use crate::keystore::secret::Secrets;
@@ -44,18 +45,21 @@ pub(super) fn init(
         (None, true) => format!("dev.{}/{}", host_name(), &id[..8]),
         (None, false) => format!("{}/sealward-{}", host_name(), &id[..8]),
     };
+    check_origin(&origin, dev)?;
     refuse_second(configuration)?;
+    let machine = machine::mark(&configuration.machine, &id)?;
     open::private_directory(directory)?;
     let secrets = open::secrets();
     make_keystores(configuration, &secrets)?;
     let log_key = make_log_key(configuration, &origin, &secrets)?;
     let origin = log_key.name().to_owned();
+    check_origin(&origin, dev)?;
     let verifier_key = VerifierKey::of(&LogSigner(log_key))
         .map_err(|error| DaemonError::File { path: configuration.log_key.path.clone(), what: error.to_string() })?
         .to_string();
     let created = super::clock::SystemClock.now();
     let identity = Identity { id, dev, origin, verifier_key: verifier_key.clone(), created };
-    sqlite::create(directory, &identity)?;
+    sqlite::create(directory, &identity, &Switches::new(machine))?;
     record(directory, administrator, created, dev)?;
     say(&format!("made the ledger in {}", directory.display()));
     say(&format!("audit log {}; keep its verifier key where this machine cannot change it:", identity.origin));
@@ -107,6 +111,17 @@ fn make_log_key(configuration: &Configuration, origin: &str, secrets: &Secrets) 
         return NoteKey::load(&settings.path, &unseal).map_err(failed);
     }
     NoteKey::create(&settings.path, origin, &unseal).map_err(failed)
+}
+
+/// The origin tells a throw-away log from a real one to whoever sees a checkpoint, also where a log key was left behind.
+fn check_origin(origin: &str, dev: bool) -> Result<(), DaemonError> {
+    match (origin.starts_with("dev."), dev) {
+        (true, true) | (false, false) => Ok(()),
+        (true, false) => Err(DaemonError::DevRefused(
+            "the log's origin begins with dev., which only throw-away logs do; choose another one, and another log key",
+        )),
+        (false, true) => Err(DaemonError::DevRefused("the log key here is that of a real log; --dev refuses it")),
+    }
 }
 
 fn make_keystores(configuration: &Configuration, secrets: &Secrets) -> Result<(), DaemonError> {

@@ -9,6 +9,7 @@ mod harden;
 mod init;
 mod listen;
 mod log_signer;
+mod machine;
 mod observe;
 mod open;
 mod reload;

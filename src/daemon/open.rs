@@ -24,6 +24,7 @@ pub(super) fn engine(configuration: &Configuration, dev: bool) -> Result<Arc<Eng
     let directory = &configuration.ledger.directory;
     private_if_there(directory)?;
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(directory, dev)?);
+    let machine = super::machine::mark(&configuration.machine, &ledger.identity().id)?;
     let secrets = secrets();
     let note_signer = log_signer(configuration, ledger.as_ref(), &secrets)?;
     let mut desks = BTreeMap::new();
@@ -31,7 +32,8 @@ pub(super) fn engine(configuration: &Configuration, dev: bool) -> Result<Arc<Eng
         desks.insert(settings.name.clone(), desk(settings, &secrets, dev)?);
     }
     let rules = rules(configuration);
-    Ok(Engine::start(Parts { ledger, desks, rules, clock: Arc::new(SystemClock), note_signer })?)
+    let clock_bounds = configuration.clock.bounds();
+    Ok(Engine::start(Parts { ledger, desks, rules, clock: Arc::new(SystemClock), clock_bounds, machine, note_signer })?)
 }
 
 /// One keystore behind its queue.
@@ -47,7 +49,11 @@ pub(super) fn desk(settings: &KeystoreSettings, secrets: &Secrets, dev: bool) ->
 
 /// What the law is asked with.
 pub(super) fn rules(configuration: &Configuration) -> Rules {
-    Rules { policies: configuration.policies.clone(), grants: configuration.grants.clone() }
+    Rules {
+        policies: configuration.policies.clone(),
+        grants: configuration.grants.clone(),
+        quotas: configuration.limits.quotas,
+    }
 }
 
 fn log_signer(

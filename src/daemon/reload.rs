@@ -99,6 +99,8 @@ fn fixed(old: &Configuration, new: &Configuration) -> Vec<String> {
         oidc: _,
         limits,
         log,
+        clock,
+        machine,
         digest: _,
         places: _,
         warnings: _,
@@ -110,6 +112,8 @@ fn fixed(old: &Configuration, new: &Configuration) -> Vec<String> {
         ("[log_key]", *log_key == old.log_key),
         ("[observe]", *observe == old.observe),
         ("[log]", *log == old.log),
+        ("[clock]", *clock == old.clock),
+        ("[machine]", *machine == old.machine),
         ("requests_per_connection of [limits]", same_streams),
     ]
     .into_iter()

@@ -92,7 +92,10 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
     match engine.ledger().condition() {
         // The exit code tells, too: a service manager must not start this again by itself.
         Condition::Fault(cause) => Err(LedgerError::Faulted(cause).into()),
-        Condition::Serving | Condition::DiskFull => Ok(()),
+        Condition::Serving | Condition::DiskFull => match engine.check_latches() {
+            Err(denial) => Err(DaemonError::Latched(denial.detail)),
+            Ok(()) => Ok(()),
+        },
     }
 }
 
@@ -128,6 +131,7 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
                     () = engine.list_late_keystores() => {}
                     _ = stopped.changed() => return,
                 }
+                engine.watch_latches().await;
                 observe::update_health(&engine, &health).await;
                 notify(&[sd_notify::NotifyState::Watchdog]);
             }

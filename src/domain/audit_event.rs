@@ -55,6 +55,9 @@ pub struct Event {
     /// SHA-256 of the released signature in its fixed-length form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Sha256Digest>,
+    /// What a freeze, a thaw or a latch is about, in the words of its scope, with the reason code of a freeze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// What waits for people, was approved or rejected by one, or was released with their approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<PendingId>,
@@ -80,6 +83,8 @@ pub enum EventKind {
     Pending,
     /// A person approved or rejected what waits.
     Approval,
+    /// A signature of `targets/*`, which no guard holds: it has no epoch.
+    Unguarded,
     /// A key was made, a root was staged, and so on.
     Administration,
     /// The law or a grant said no to an authenticated, granted caller.
@@ -110,6 +115,7 @@ impl Event {
             expires: None,
             digest: None,
             signature: None,
+            subject: None,
             approval: None,
             person: None,
             count: None,

@@ -181,6 +181,20 @@ impl Grants {
         self.matching(caller, verb).any(|grant| grant.repositories.iter().any(|pattern| pattern.as_str() == "**"))
     }
 
+    /// Whether the caller may do this for every role of a repository, those that do not exist yet among them.
+    pub fn allow_whole_repository(&self, caller: &Caller, verb: Verb, repository: &RepositoryName) -> bool {
+        self.matching(caller, verb).any(|grant| {
+            grant.repositories.iter().any(|pattern| pattern.matches(repository.as_str()))
+                && grant.roles.iter().any(|pattern| pattern.as_str() == "**")
+        })
+    }
+
+    /// Whether the caller may do this for every role of every repository.
+    pub fn allow_everything(&self, caller: &Caller, verb: Verb) -> bool {
+        let all = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.as_str() == "**");
+        self.matching(caller, verb).any(|grant| all(&grant.repositories) && all(&grant.roles))
+    }
+
     /// Whether the caller may do this for a role of every repository there is: one grant over all of them gives it.
     pub fn allow_everywhere(&self, caller: &Caller, verb: Verb, role: &Role) -> bool {
         self.matching(caller, verb).any(|grant| {
@@ -222,6 +236,7 @@ mod tests {
         assert!(!grants.allow_role(&one, Verb::Explain, &app, &Role::Timestamp));
         assert!(!grants.allow_role(&two, Verb::Sign, &app, &Role::Timestamp));
         assert!(!grants.allow_daemon(&one, Verb::Sign));
+        assert!(!grants.allow_whole_repository(&one, Verb::Sign, &app) && !grants.allow_everything(&one, Verb::Sign));
         assert!(!Grants::default().allow_repository(&one, Verb::Sign, &app));
     }
 }

@@ -121,6 +121,8 @@ pub enum Step {
     Replay,
     /// The head's version with another payload, where the role allows it.
     Supersede,
+    /// Held against nothing: the role `targets/*` has no guard.
+    Unguarded,
 }
 
 impl Step {
@@ -136,6 +138,7 @@ impl Step {
             Self::Cosign => "cosign",
             Self::Replay => "replay",
             Self::Supersede => "supersede",
+            Self::Unguarded => "unguarded",
         }
     }
 }
@@ -363,6 +366,13 @@ impl Guard {
         guard
     }
 
+    /// The guard after one more release of a role without a head.
+    #[must_use]
+    pub(super) fn rated(&self, rate: ReleaseRate, now: Instant) -> Self {
+        let revision = self.revision.saturating_add(1);
+        Self { rate: Some(self.refilled(rate, now).spent()), revision, ..self.clone() }
+    }
+
     /// The guard as it stays when its epoch ends.
     pub(super) fn closed_at(&self, now: Instant) -> Self {
         Self { closed: Some(now), revision: self.revision.saturating_add(1), ..self.clone() }
@@ -439,6 +449,8 @@ pub(super) enum Relation {
     Same,
     /// It has the head's version and other bytes, and the role allows that once more.
     Supersedes,
+    /// There is nothing to relate it to.
+    Unguarded,
 }
 
 /// What of the past a new head leaves behind.

@@ -134,6 +134,15 @@ pub enum Role {
 pub struct DelegatedName(String);
 
 impl Role {
+    /// The hash bins of one shared key, and the top-level targets under that key, when nobody says which of them a payload
+    /// is: a role in keys, policies and requests, and never in metadata. It has no guard.
+    pub const UNGUARDED: &str = "targets/*";
+
+    /// Whether this is [`Role::UNGUARDED`].
+    pub fn is_unguarded(&self) -> bool {
+        self.as_str() == Self::UNGUARDED
+    }
+
     /// The role's name as it stands in metadata and file names (without `.json`).
     pub fn as_str(&self) -> &str {
         match self {
@@ -157,7 +166,7 @@ impl Role {
 
     /// The role whose metadata a snapshot's or timestamp's `meta` lists under this file name, such as `targets.json`.
     pub fn from_listed_file(file: &str) -> Option<Self> {
-        file.strip_suffix(".json")?.parse().ok()
+        file.strip_suffix(".json")?.parse().ok().filter(|role: &Self| !role.is_unguarded())
     }
 }
 
@@ -170,6 +179,7 @@ impl FromStr for Role {
             "targets" => Ok(Self::Targets),
             "snapshot" => Ok(Self::Snapshot),
             "timestamp" => Ok(Self::Timestamp),
+            Self::UNGUARDED => Ok(Self::Delegated(DelegatedName(text.to_owned()))),
             other if is_name(other) && !is_look_alike(other) => Ok(Self::Delegated(DelegatedName(other.to_owned()))),
             other => Err(InvalidName {
                 kind: "role name",

@@ -104,6 +104,9 @@ reasons! {
     NoKeyForRole "no-key-for-role" Denied FailedPrecondition 77 "Make a key for this role with `sealward key generate`, or stage a root that lists one.";
     WrongRepository "wrong-repository" Denied InvalidArgument 77 "The key belongs to another repository; a key has one repository for ever.";
     WrongRole "wrong-role" Denied PermissionDenied 77 "Give the role that the payload's _type says, or the right file; a key that is named must be bound to that role.";
+    Frozen "frozen" Denied PermissionDenied 77 "Somebody stopped this; the detail says who, when and why. An operator undoes it with `sealward thaw`.";
+    FreezeLimit "freeze-limit" Denied ResourceExhausted 77 "There are 1000 freezes already. Freeze a larger scope, such as --all, or thaw some.";
+    NotLatched "not-latched" Denied FailedPrecondition 77 "Nothing of this name is latched there; `sealward latch list` shows what is.";
     // What the bytes say.
     PayloadTooLarge "payload-too-large" Denied InvalidArgument 77 "Raise max_payload_bytes of the role, or delegate to keep the metadata small.";
     NotCanonical "not-canonical" Denied InvalidArgument 77 "Send the canonical JSON of `signed` exactly as it will be verified: members sorted by code point, no white space, no floats.";
@@ -147,20 +150,21 @@ reasons! {
     RootOmitsKey "root-omits-key" Denied FailedPrecondition 77 "The first root must list every active key of the repository, or name those that it leaves behind with --retire.";
     RootListsKeyHere "root-key-here" Denied PermissionDenied 77 "A key that a root lists for root or for an offline role is in a keystore of this daemon. Take that key away first.";
     RootNotStaged "root-not-staged" Denied FailedPrecondition 77 "Stage this root before publishing it; `sealward root show` tells which root is staged.";
-    KeyListed "key-listed" Denied FailedPrecondition 77 "A trusted or staged root lists this key. Publish a root without it, or withdraw the staged one.";
+    KeyListed "key-listed" Denied FailedPrecondition 77 "A trusted or staged root, or the released metadata of a delegating role, lists this key. Publish one without it, or withdraw the staged root.";
     LastSigner "last-signer" Denied FailedPrecondition 77 "Without this key nothing would sign for the role. Let a root or another active key take its place first.";
     NotRetired "not-retired" Denied FailedPrecondition 77 "Only a pending or retired key is destroyed. Let a root without it be published, or retire it with `sealward key retire`.";
     NotScheduled "not-scheduled" Denied FailedPrecondition 77 "No destruction is waiting: none was asked for, or it has begun. `sealward key show` tells.";
     CryptoperiodOver "cryptoperiod-over" Denied FailedPrecondition 77 "The key signed for as long as cryptoperiod allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
     SignatureLimit "signature-limit" Denied FailedPrecondition 77 "The key made as many signatures as max_signatures allows. Give it a successor with `sealward key rotate` and stage a root that lists that one.";
     NotNew "not-new-repository" Denied FailedPrecondition 77 "A guard or root of this name exists; leave out --new-repository.";
-    AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard has released or seeded metadata; seeding happens once.";
+    AlreadySeeded "already-seeded" Denied FailedPrecondition 77 "The guard stands at this version or above it. Published metadata only ever raises a guard.";
     SeedUnverified "seed-unverified" Denied FailedPrecondition 77 "The published metadata does not verify under the trusted root. Publish the root here first.";
     DuplicateKey "duplicate-key" Denied FailedPrecondition 77 "This public key is on record already; a public key stands in one record for ever.";
-    RoleSet "role-set" Denied InvalidArgument 77 "A key's roles are one role, or {timestamp, snapshot}; never root.";
+    RoleSet "role-set" Denied InvalidArgument 77 "A key's roles are one role, or {timestamp, snapshot}; any other set has to stand in role_sets of the repository, and root in none.";
     AlgorithmUnsupported "algorithm-unsupported" Denied FailedPrecondition 77 "The keystore cannot make this kind of key for this role; `sealward status` lists what it can.";
+    NoKeyTemplate "no-key-template" Denied PermissionDenied 77 "The policy of the role does not let such a key be made. keystore, keystores, algorithm and algorithms of [repository.role.NAME] say where and of which algorithm.";
     UnknownKeystore "unknown-keystore" Denied NotFound 77 "`sealward status` lists the keystores.";
-    KeyLimit "key-limit" Denied ResourceExhausted 77 "The repository has max_keys keys already.";
+    KeyLimit "key-limit" Denied ResourceExhausted 77 "The repository has max_keys keys, or the role max_pending_keys pending ones. Retire and destroy what is not needed, or raise the number by policy.";
     // What we could not do.
     Latched "latched" Failed Unavailable 69 "Everything that signs stands still until the cause is resolved; `sealward status` names it.";
     LedgerFault "ledger-fault" Failed Unavailable 74 "The disk under the ledger failed. Stop the daemon and run `sealwardd recover`.";

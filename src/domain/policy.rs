@@ -1,8 +1,9 @@
 //! Policy: the validated configuration of a repository or of a pattern of repositories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::algorithm::Algorithm;
+use super::key::RoleSet;
 use super::name::{KeystoreName, Pattern, RepositoryName, Role, Sha256Digest};
 use super::thresholds::Thresholds;
 
@@ -68,12 +69,22 @@ pub struct RolePolicy {
     pub keystore: Option<KeystoreName>,
     /// Of which algorithm its keys are made when the request does not say.
     pub algorithm: Option<Algorithm>,
+    /// Where else its keys may be made, when the request says so.
+    pub keystores: Vec<KeystoreName>,
+    /// Of which other algorithms.
+    pub algorithms: Vec<Algorithm>,
+    /// How many pending keys a role of a repository may have.
+    pub max_pending_keys: usize,
+    /// Said loudly of [`Role::UNGUARDED`], and of nothing else: no guard holds what it signs.
+    pub unguarded: bool,
 }
 
 /// Largest payload of targets and delegated roles unless configured.
 pub const TARGETS_PAYLOAD_BYTES: usize = 64 << 20;
 /// Largest payload of other roles unless configured.
 pub const PAYLOAD_BYTES: usize = 8 << 20;
+/// Pending keys of a role unless configured: a rotation has one.
+const MAX_PENDING_KEYS: usize = 8;
 const DAY: i64 = 24 * 60 * 60;
 /// How long a retired key is kept unless configured: 30 days.
 pub const DESTROY_DELAY_SECONDS: i64 = 30 * DAY;
@@ -102,6 +113,10 @@ impl RolePolicy {
             max_pending: 16,
             keystore: None,
             algorithm: None,
+            keystores: Vec::new(),
+            algorithms: Vec::new(),
+            max_pending_keys: MAX_PENDING_KEYS,
+            unguarded: false,
         }
     }
 
@@ -120,6 +135,10 @@ pub struct RepositoryPolicy {
     pub repositories: Pattern,
     /// The roles that may sign here. A role that is not named has no keys and signs nothing. Root is never here.
     pub roles: BTreeMap<Role, RolePolicy>,
+    /// Delegated roles by pattern, in the order of the file, for those that `roles` does not name.
+    pub role_patterns: Vec<(Pattern, RolePolicy)>,
+    /// Sets of roles that one key may be bound to, besides single roles and `{timestamp, snapshot}`.
+    pub role_sets: Vec<BTreeSet<Role>>,
     /// Whether a repository without a trusted or staged root may sign.
     pub require_root: bool,
     /// Whether a timestamp must come with the signed snapshot that it lists.
@@ -128,6 +147,34 @@ pub struct RepositoryPolicy {
     pub max_keys: usize,
     /// How long after its retirement a key may be destroyed at the earliest, in seconds.
     pub destroy_delay_seconds: i64,
+}
+
+impl RepositoryPolicy {
+    /// The limits of a role: those of its own name, else for a delegated role those of the first pattern in the file. No
+    /// pattern reaches a top-level role, nor `targets/*`, which has to be said.
+    pub fn role(&self, role: &Role) -> Option<&RolePolicy> {
+        let named = self.roles.get(role).filter(|limits| limits.unguarded == role.is_unguarded());
+        if named.is_some() || role.is_unguarded() || !matches!(role, Role::Delegated(_)) {
+            return named;
+        }
+        self.role_patterns.iter().find(|(pattern, _)| pattern.matches(role.as_str())).map(|(_, limits)| limits)
+    }
+
+    /// The limits of `targets/*`, where it was configured.
+    pub fn unguarded(&self) -> Option<&RolePolicy> {
+        self.roles.iter().find(|(role, limits)| role.is_unguarded() && limits.unguarded).map(|(_, limits)| limits)
+    }
+
+    /// Whether one key may be bound to these roles.
+    pub fn allows_set(&self, roles: &RoleSet) -> bool {
+        roles.is_usual() || self.role_sets.iter().any(|set| roles.iter().eq(set))
+    }
+
+    /// Every role's limits, with the name or the pattern.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, &RolePolicy)> {
+        let named = self.roles.iter().map(|(role, limits)| (role.as_str(), limits));
+        named.chain(self.role_patterns.iter().map(|(pattern, limits)| (pattern.as_str(), limits)))
+    }
 }
 
 /// All policies of the daemon, in the order of the file. The first that matches holds.
@@ -154,7 +201,7 @@ impl Policies {
 
     /// The largest payload that any role may have; message limits of doors and clients derive from it.
     pub fn largest_payload(&self) -> usize {
-        let of = |policy: &RepositoryPolicy| policy.roles.values().map(|role| role.max_payload_bytes).max();
+        let of = |policy: &RepositoryPolicy| policy.limits().map(|(_, role)| role.max_payload_bytes).max();
         self.0.iter().filter_map(of).max().unwrap_or(PAYLOAD_BYTES)
     }
 }

@@ -131,7 +131,7 @@ impl Engine {
         judge: impl Fn(&Pending, Today<'_>, Attendance<'_>) -> Result<(Option<Pending>, Option<RejectionCode>), Denial>,
     ) -> Result<(Waiting, bool), Denial> {
         let rules = self.rules();
-        self.check_serving()?;
+        self.check_serving(call)?;
         let pending = self.find_pending(call, &rules, id, scope)?;
         let attendance = Attendance { pending: &[], grants: &rules.grants, caller: &call.caller };
         let (after, code) = self.with_today(&rules, &pending, |today| judge(&pending, today, attendance))??;
@@ -182,7 +182,7 @@ impl Engine {
             Subject::Act(_) => (OPERATORS, pending.operators(&rules.grants)),
             Subject::Signature(binding) => {
                 let policy = rules.policies.find(&binding.guard.repository);
-                let limits = policy.and_then(|policy| policy.roles.get(&binding.guard.role));
+                let limits = policy.and_then(|policy| policy.role(&binding.guard.role));
                 (limits.map_or(1, |limits| limits.approvals), pending.approvers(&rules.grants))
             }
         };

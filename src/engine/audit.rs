@@ -53,7 +53,7 @@ impl Engine {
         self.audited(call, "get-checkpoint", async |scope| {
             self.rules().admit_daemon(call, Verb::Audit)?;
             scope.admit();
-            if let Err(latched) = self.check_serving() {
+            if let Err(latched) = self.check_latches() {
                 // Nothing new is signed; what was shown before may be shown again.
                 let kept = self.ledger.newest_checkpoint().map_err(|error| error.denial())?;
                 return kept.map(|(_, text)| text).ok_or(latched);

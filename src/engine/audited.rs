@@ -67,7 +67,10 @@ impl Engine {
     ) -> Result<T, Denial> {
         let begun = Monotonic::now();
         let mut scope = Scope::default();
-        let result = work(&mut scope).await;
+        let result = match self.admit_caller(call) {
+            Ok(()) => work(&mut scope).await,
+            Err(denial) => Err(denial),
+        };
         let result = match result {
             Ok(value) => Ok(value),
             Err(denial) => Err(self.refuse(call, verb, &scope, denial).await),
@@ -79,27 +82,65 @@ impl Engine {
 
     /// Makes a refusal durable. When that fails, the failure is the answer.
     pub(super) async fn refuse(&self, call: &Call, verb: &'static str, scope: &Scope, denial: Denial) -> Denial {
+        self.refuse_all(call, verb, vec![(scope, denial)])
+            .await
+            .pop()
+            .unwrap_or_else(|| Denial::new(Reason::Internal, "a refusal was lost"))
+    }
+
+    /// Makes the refusals of one batch durable together, and gives them back in order.
+    pub(super) async fn refuse_all(
+        &self,
+        call: &Call,
+        verb: &'static str,
+        refusals: Vec<(&Scope, Denial)>,
+    ) -> Vec<Denial> {
+        let mut answers = Vec::with_capacity(refusals.len());
+        let mut units = Vec::new();
+        let mut with_leaf = Vec::new();
+        for (scope, denial) in refusals {
+            if let Some(event) = self.leaf_for(call, verb, scope, &denial) {
+                with_leaf.push(answers.len());
+                units.push(Unit { events: vec![event], ..Unit::default() });
+            }
+            answers.push(denial);
+        }
+        if units.is_empty() {
+            return answers;
+        }
+        for (at, committed) in with_leaf.into_iter().zip(self.commit(units).await) {
+            if let (Some(answer), Err(error)) = (answers.get_mut(at), committed) {
+                *answer = error.denial();
+            }
+        }
+        answers
+    }
+
+    /// The leaf of a refusal, when it gets one of its own; otherwise it is counted here.
+    fn leaf_for(&self, call: &Call, verb: &'static str, scope: &Scope, denial: &Denial) -> Option<Event> {
         tracing::info!(
             request = %call.request, caller = %call.caller, verb, reason = %denial.reason, detail = %denial.detail.escape_debug(),
             "refused"
         );
-        match leaf_of(denial.reason, scope.admitted) {
-            LeafOf::None => denial,
+        let leaf = match leaf_of(denial.reason, scope.admitted) {
+            // A failure may be the trace of a signature that exists: it is never counted together with others.
+            LeafOf::Own if denial.reason.outcome() == Outcome::Denied && !self.admit_denial(call) => LeafOf::Aggregate,
+            leaf => leaf,
+        };
+        match leaf {
+            LeafOf::None => None,
             LeafOf::Aggregate => {
                 self.aggregates.add(&call.caller, verb, denial.reason.name());
-                denial
+                None
             }
             LeafOf::Own => {
                 let mut event =
-                    Event::new(self.now(), &call.caller, verb, &call.request, EventKind::Denial).refused(&denial);
+                    Event::new(self.now(), &call.caller, verb, &call.request, EventKind::Denial).refused(denial);
                 event.repository.clone_from(&scope.repository);
                 event.role.clone_from(&scope.role);
                 event.version = scope.version;
                 event.digest = scope.digest;
-                match self.commit_one(Unit { events: vec![event], ..Unit::default() }).await {
-                    Ok(_) => denial,
-                    Err(error) => error.denial(),
-                }
+                Some(event)
             }
         }
     }
@@ -162,7 +203,7 @@ impl Engine {
     /// Writes the aggregate leaves of the time since the last call. The daemon calls it each minute and at its end.
     pub async fn write_aggregates(&self) {
         let counts = std::mem::take(&mut *self.aggregates.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if counts.is_empty() || self.check_serving().is_err() {
+        if counts.is_empty() || self.check_latches().is_err() {
             return;
         }
         let now = self.now();

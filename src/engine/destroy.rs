@@ -62,7 +62,7 @@ impl Engine {
         let now = self.now();
         let waiting = self.destructions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (id, at) in waiting {
-            if now < at || self.check_serving().is_err() {
+            if now < at || self.check_latches().is_err() {
                 continue;
             }
             let next = match self.carry_out(&id).await {
@@ -92,6 +92,7 @@ impl Engine {
         if decided == Due::No {
             return Ok(record.history.destruction.map(|destruction| destruction.due));
         }
+        let _keystores = self.keystores.read().await;
         let desk = self.desk(&record.keystore)?;
         if let Condition::NotReady { cause, since } = desk.keystore().probe() {
             let detail = format!("keystore {}: {cause}, since {since}", record.keystore);
@@ -100,7 +101,7 @@ impl Engine {
         let (record, resumed, view) = match decided {
             Due::Begin(begun) => {
                 let event = self.destruction_event(&call, "destroy-begin", &begun);
-                self.commit_key(&view, &begun, event).await?;
+                self.commit_key(&view, &begun, event, Vec::new()).await?;
                 let view = self.ledger.view(&begun.repository).map_err(|error| error.denial())?;
                 (begun, false, view)
             }
@@ -138,7 +139,7 @@ impl Engine {
         if let Some(denial) = &failure {
             event = event.refused(denial);
         }
-        self.commit_key(view, &after, event).await?;
+        self.commit_key(view, &after, event, Vec::new()).await?;
         if is_done {
             tracing::info!(key = %record.id(), keystore = %record.keystore, "the private half of a key was destroyed");
             self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.id());

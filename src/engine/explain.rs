@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant as Monotonic;
 
-use super::sign::{prepare, situation};
+use super::sign::situation;
 use super::{Call, Engine, SignItem};
+use crate::domain::freeze::Frozen;
 use crate::domain::grant::Verb;
 use crate::domain::guard::Step;
 use crate::domain::law::attended::Attendance;
@@ -57,7 +58,7 @@ impl Engine {
         self.audited(call, "explain", async |scope| {
             self.explained.admit(call.caller.to_string())?;
             let rules = self.rules();
-            let prepared = match prepare(&rules, call, Verb::Explain, item, scope).await {
+            let prepared = match self.understand(&rules, call, Verb::Explain, item, scope).await {
                 Ok(prepared) => prepared,
                 Err(denial) if denial.reason == Reason::NoGrant || denial.reason == Reason::Malformed => {
                     return Err(denial);
@@ -66,13 +67,18 @@ impl Engine {
                     return Ok(Explanation { refusal: Some(denial), keys: Vec::new(), released_version: None });
                 }
             };
+            if let Err(denial) = self.check_serving(call) {
+                return Ok(Explanation { refusal: Some(denial), keys: Vec::new(), released_version: None });
+            }
+            let switches = self.ledger.switches();
+            let frozen = Frozen::for_caller(&switches.freezes, &call.caller, rules.grants.persons());
             let view = self.ledger.view(&prepared.repository).map_err(|error| error.denial())?;
             let policy = rules.policy(&prepared.repository)?;
             let caller = call.caller.to_string();
-            let guard = view.guards.get(&prepared.role);
+            let guard = view.guards.get(&prepared.role).filter(|guard| !guard.name.role.is_unguarded());
             let released_version = guard.map(|guard| guard.head.as_ref().map_or(0, |head| head.version.get()));
             let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller };
-            let judged = situation(&prepared, policy, &view, &view.guards, self.now(), &caller, attendance)
+            let judged = situation(&prepared, policy, &view, &view.guards, self.now(), (&caller, frozen), attendance)
                 .and_then(|it| judge(&it));
             Ok(match judged {
                 Ok((judgement, wait)) => {

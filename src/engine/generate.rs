@@ -48,7 +48,7 @@ impl Engine {
             }
             scope.admit();
             let roles = RoleSet::new(roles)?;
-            self.check_serving()?;
+            self.check_serving(call)?;
             let keystore = optional("keystore", &order.keystore)?;
             let algorithm = optional("algorithm", &order.algorithm)?;
             let _held = self.hold_repository(call, &repository).await?;
@@ -72,7 +72,9 @@ impl Engine {
         verb: &str,
         request: &KeyRequest<'_>,
     ) -> Result<KeyRecord, Denial> {
-        let plan = self.plan(rules, request)?;
+        self.check_roles_not_frozen(call, rules, request.repository, request.roles.iter())?;
+        let plan = self.plan(rules, request, None)?;
+        let _keystores = self.keystores.read().await;
         let desk = self.desk(&plan.keystore)?;
         let description = desk.keystore().describe();
         if let Condition::NotReady { cause, since } = desk.keystore().probe() {
@@ -141,8 +143,9 @@ impl Engine {
         let id = public_key.id();
         self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id);
         check_unique(&public_key, self.ledger.key(&id).map_err(|error| error.denial())?.as_ref())?;
-        // The root may have moved while the token worked.
-        let plan = self.plan(rules, request)?;
+        // The root may have moved while the token worked, and somebody may have frozen the role.
+        let switches = self.check_roles_not_frozen(call, rules, request.repository, request.roles.iter())?;
+        let plan = self.plan(rules, request, Some(intent))?;
         let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
         let now = self.now();
         let record = KeyRecord {
@@ -157,6 +160,7 @@ impl Engine {
             revision: 1,
         };
         let mut expects = vec![Expect::Key(id, 0), Expect::Roots(request.repository.clone(), view.roots.revision)];
+        expects.push(Expect::Switches(switches));
         expects.extend(plan.guards.iter().map(|guard| Expect::Guard(guard.name.clone(), 0)));
         let mut changes = vec![Change::Key(record.clone()), Change::IntentEnds(intent.id.clone())];
         changes.extend(plan.guards.into_iter().map(|guard| Change::Guard { guard, payload: None }));
@@ -169,18 +173,23 @@ impl Engine {
             Ok(_) => Ok(record),
             Err(CommitError::Conflict) => Err(Denial::new(
                 Reason::Conflict,
-                format!("the root of {} changed; key {id} is an orphan", request.repository),
+                format!("the root of {}, or what is frozen, changed; key {id} is an orphan", request.repository),
             )),
             Err(error) => Err(error.denial()),
         }
     }
 
-    fn plan(&self, rules: &Rules, request: &KeyRequest<'_>) -> Result<KeyPlan, Denial> {
+    /// `own` is the intent that this request began, which is no other key.
+    fn plan(&self, rules: &Rules, request: &KeyRequest<'_>, own: Option<&Intent>) -> Result<KeyPlan, Denial> {
         let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
+        let intents = self.ledger.intents().map_err(|error| error.denial())?;
+        let other =
+            |intent: &&Intent| intent.repository == *request.repository && own.is_none_or(|own| own.id != intent.id);
         let known = Known {
             policy: rules.policy(request.repository)?,
             keys: &view.keys,
             guards: &view.guards,
+            unrecorded: intents.iter().filter(other).count(),
             roots: &view.roots,
         };
         plan_key(request, known)

@@ -69,7 +69,7 @@ impl Engine {
             for (record, age) in view.keys.iter().filter_map(|record| Some((record, record.age(now)?))) {
                 let signatures = signatures_made(&view.guards, record);
                 uses.extend(record.roles.iter().filter_map(|role| {
-                    let limits = policy.roles.get(role)?;
+                    let limits = policy.role(role)?;
                     Some(KeyUse {
                         key: record.id(),
                         repository: repository.clone(),

@@ -68,12 +68,38 @@ impl Histogram {
 /// Verb, role label, outcome, reason (empty when it succeeded).
 pub(crate) type RequestLabels = (&'static str, &'static str, &'static str, &'static str);
 
+/// A quota of the daemon, not of the law.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    /// Requests of one caller.
+    Caller,
+    /// Signatures of one key.
+    Key,
+    /// Denials of one caller that get a leaf of their own: what is beyond is counted together.
+    DenialLeaf,
+}
+
+impl Quota {
+    /// Every quota.
+    pub const ALL: [Self; 3] = [Self::Caller, Self::Key, Self::DenialLeaf];
+
+    /// The label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Key => "key",
+            Self::DenialLeaf => "denial-leaf",
+        }
+    }
+}
+
 /// The engine's counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
     requests: Mutex<BTreeMap<RequestLabels, u64>>,
     supersedes: Mutex<BTreeMap<&'static str, u64>>,
     stages: [Histogram; 4],
+    over_quota: [AtomicU64; 3],
 }
 
 impl Metrics {
@@ -94,6 +120,22 @@ impl Metrics {
     pub fn supersedes(&self) -> Vec<(&'static str, u64)> {
         let supersedes = self.supersedes.lock().unwrap_or_else(PoisonError::into_inner);
         supersedes.iter().map(|(role, count)| (*role, *count)).collect()
+    }
+
+    /// Counts what was beyond a quota.
+    pub(super) fn count_over_quota(&self, quota: Quota) {
+        let [caller, key, denial_leaf] = &self.over_quota;
+        let counter = match quota {
+            Quota::Caller => caller,
+            Quota::Key => key,
+            Quota::DenialLeaf => denial_leaf,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was beyond each quota.
+    pub fn over_quota(&self) -> impl Iterator<Item = (Quota, u64)> {
+        Quota::ALL.into_iter().zip(self.over_quota.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
     /// Counts the time of a stage.

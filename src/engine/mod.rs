@@ -8,12 +8,15 @@ mod audit;
 mod audited;
 mod destroy;
 mod explain;
+mod freeze;
 mod generate;
 mod key_use;
 mod keys;
+mod latches;
 mod locks;
 mod metrics;
 mod pending;
+mod quota;
 mod recover;
 mod released;
 mod reload;
@@ -36,9 +39,11 @@ pub use approve::{PendingFile, Waiting};
 pub use audit::{Consistency, Inclusion, Leaves};
 pub use destroy::KeyChange;
 pub use explain::Explanation;
+pub use freeze::FreezeOrder;
 pub use generate::KeyOrder;
 pub use key_use::KeyUse;
 pub use keys::key_forms;
+pub use latches::{Latch, LatchOrder};
 pub use metrics::{BUCKETS, Metrics, Stage};
 pub use recover::NewEpoch;
 pub use released::{Released, ReleasedQuery};
@@ -48,16 +53,18 @@ pub use rotate::Rotated;
 pub use seed::Seeded;
 pub use sign::{DelegationMet, KeySigned, SignItem, Signed};
 pub use start::StartError;
-pub use status::{GuardStatus, KeystoreStatus, Latch, Status};
+pub use status::{GuardStatus, KeystoreStatus, Status};
 pub use whoami::Identity;
 
 use crate::audit::note::NoteSigner;
 use crate::domain::caller::Caller;
 use crate::domain::grant::{Grants, Verb};
-use crate::domain::name::{KeystoreName, RepositoryName, Role};
+use crate::domain::law::clock;
+use crate::domain::name::{KeystoreName, RepositoryName, Role, Sha256Digest};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::{Policies, RepositoryPolicy};
 use crate::domain::public_key::KeyId;
+use crate::domain::quota::Quotas;
 use crate::domain::time::Instant;
 use crate::keystore::desk::Desk;
 use crate::ledger::Ledger;
@@ -80,12 +87,17 @@ pub struct Rules {
     pub policies: Policies,
     /// Per caller.
     pub grants: Grants,
+    /// Per caller and per key.
+    pub quotas: Quotas,
 }
 
 /// The time, handed in.
 pub trait Clock: Send + Sync {
     /// Now, in seconds.
     fn now(&self) -> Instant;
+
+    /// The wall clock beside the boot clock, by which it is judged.
+    fn reading(&self) -> clock::Reading;
 }
 
 /// What an engine is made of.
@@ -98,6 +110,10 @@ pub struct Parts {
     pub rules: Rules,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How far the time may stray.
+    pub clock_bounds: clock::Bounds,
+    /// The mark of this machine; `None` where nobody looks.
+    pub machine: Option<Sha256Digest>,
     /// The audit log's own key.
     pub note_signer: Arc<dyn NoteSigner>,
 }
@@ -113,6 +129,7 @@ pub struct Engine {
     aggregates: audited::Aggregates,
     metrics: Arc<Metrics>,
     explained: explain::Limiter,
+    taken: quota::Taken,
     checkpointing: tokio::sync::Mutex<()>,
     /// Held while something that waits for people is written down.
     recording: tokio::sync::Mutex<()>,
@@ -120,11 +137,13 @@ pub struct Engine {
     held: Mutex<BTreeSet<KeyId>>,
     /// Keystores that were not there when the daemon started, and have not listed their keys yet.
     unlisted: Mutex<BTreeSet<KeystoreName>>,
-    /// Keystores that showed an offline key after the start, and why they are latched.
-    latched: Mutex<BTreeMap<KeystoreName, String>>,
+    latches: latches::Latches,
     /// Keys that are to be destroyed, and when to look at each.
     destructions: Mutex<BTreeMap<KeyId, Instant>>,
     started: Instant,
+    /// Shared by whatever makes or destroys keys; alone, while keystores are exchanged: two that are open over one place
+    /// must not both change it.
+    keystores: tokio::sync::RwLock<()>,
     /// How the configuration is read anew; held while that happens.
     reloading: tokio::sync::Mutex<Option<Prepare>>,
     configuration: Mutex<Option<ConfigurationStatus>>,
@@ -177,9 +196,7 @@ impl Engine {
     }
 
     fn desk(&self, name: &KeystoreName) -> Result<Arc<Desk>, Denial> {
-        if let Some(cause) = self.latched.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return Err(Denial::new(Reason::Latched, format!("keystore {name}: {cause}")));
-        }
+        self.latches.check_keystore(name)?;
         self.desks()
             .get(name)
             .cloned()
@@ -188,8 +205,9 @@ impl Engine {
 
     /// Waits for guards, no longer than the caller does.
     async fn hold_guards(&self, call: &Call, names: BTreeSet<locks::Name>) -> Result<locks::Held, Denial> {
+        let caller = call.caller.to_string();
         let late = || Denial::new(Reason::Deadline, "an earlier request for the same role is in flight");
-        tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names)).await.map_err(|_| late())
+        tokio::time::timeout_at(call.deadline.into(), self.locks.guards(names, &caller)).await.map_err(|_| late())
     }
 
     /// Waits for a repository's keys and roots, no longer than the caller does.
@@ -198,15 +216,10 @@ impl Engine {
         tokio::time::timeout_at(call.deadline.into(), self.locks.repository(repository)).await.map_err(|_| late())
     }
 
-    /// What stands before every verb that signs or changes keys.
-    fn check_serving(&self) -> Result<(), Denial> {
-        match self.ledger.condition() {
-            crate::ledger::Condition::Fault(cause) => {
-                Err(Denial::new(Reason::Latched, format!("fault: the ledger failed: {cause}")))
-            }
-            // A full disk is tried again with each request; that is how it heals.
-            crate::ledger::Condition::DiskFull | crate::ledger::Condition::Serving => Ok(()),
-        }
+    /// What stands before every verb that signs or changes something: no latch over everything, no freeze of the caller.
+    fn check_serving(&self, call: &Call) -> Result<(), Denial> {
+        self.check_latches()?;
+        self.check_not_frozen(call)
     }
 }
 

@@ -137,7 +137,7 @@ impl Engine {
                 ..Unit::default()
             })
             .collect();
-        if units.is_empty() || self.check_serving().is_err() {
+        if units.is_empty() || self.check_latches().is_err() {
             return Ok(0);
         }
         let swept = self.commit(units).await.iter().filter(|result| result.is_ok()).count();
@@ -173,7 +173,7 @@ fn check_bounds(
 
 fn max_pending(rules: &Rules, repository: Option<&RepositoryName>, role: Option<&Role>) -> usize {
     let policy = repository.and_then(|repository| rules.policies.find(repository));
-    let limits = policy.zip(role).and_then(|(policy, role)| policy.roles.get(role));
+    let limits = policy.zip(role).and_then(|(policy, role)| policy.role(role));
     limits.map_or(0, |limits| limits.max_pending)
 }
 

@@ -2,6 +2,7 @@
 
 use super::audited::Scope;
 use super::{Call, Engine, parse};
+use crate::domain::approval::Act;
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::grant::Verb;
 use crate::domain::law::recover::{self, Recovered, Situation};
@@ -26,21 +27,24 @@ pub struct NewEpoch {
 }
 
 impl Engine {
-    /// Begins a new epoch of a role's guard. `goes_on_from` is a version, 0 for none.
+    /// Begins a new epoch of a role's guard. `goes_on_from` is a version, 0 for none. `by_operators` asks for an act of two
+    /// operators instead of a published root.
     pub async fn recover_guard(
         &self,
         call: &Call,
         repository: &str,
         role: &str,
         goes_on_from: u64,
+        by_operators: bool,
     ) -> Result<NewEpoch, Denial> {
         self.audited(call, "recover-guard", async |scope| {
             let repository: RepositoryName = parse("repository", repository)?;
             let role: Role = parse("role", role)?;
             *scope = Scope::of(&repository, Some(&role));
-            self.rules().admit_role(call, Verb::ManageRoots, &repository, &role)?;
+            let rules = self.rules();
+            rules.admit_role(call, Verb::ManageRoots, &repository, &role)?;
             scope.admit();
-            self.check_serving()?;
+            self.check_serving(call)?;
             let goes_on_from =
                 match goes_on_from {
                     0 => None,
@@ -56,14 +60,24 @@ impl Engine {
                 return Err(Denial::new(Reason::Unseeded, detail));
             };
             let now = self.now();
-            let Recovered { closed, begun } = recover::after_rotation(&Situation {
+            let situation = Situation {
                 guard,
                 keys: &view.keys,
                 roots: &view.roots,
                 lists_unreadable_keys: self.lists_unreadable_keys(view.roots.trusted.as_ref(), &role)?,
                 goes_on_from,
                 now,
-            })?;
+            };
+            let (Recovered { closed, begun }, approved) = if by_operators {
+                let recovered = recover::by_operators(&situation)?;
+                // Not the head: whoever pushes the role forward must not undo what people agreed on.
+                let act = Act::in_repository("recover-guard", &repository, Some(&role))
+                    .with("closes-epoch", guard.name.epoch)
+                    .with("goes-on-from", goes_on_from.map_or(0, Version::get));
+                (recovered, Some(self.require_two_operators(call, &rules, act).await?))
+            } else {
+                (recover::after_rotation(&situation)?, None)
+            };
             let answer = NewEpoch {
                 epoch: begun.name.epoch,
                 goes_on_from: goes_on_from.map_or(0, Version::get),
@@ -76,7 +90,7 @@ impl Engine {
             event.role = Some(role);
             event.epoch = Some(begun.name.epoch);
             event.version = goes_on_from;
-            let unit = Unit {
+            let mut unit = Unit {
                 expects: vec![
                     Expect::Guard(guard.name.clone(), guard.revision),
                     Expect::Guard(begun.name.clone(), 0),
@@ -86,6 +100,9 @@ impl Engine {
                 events: vec![event],
                 after: Vec::new(),
             };
+            if let Some(approved) = approved {
+                unit.uses(approved);
+            }
             match self.commit_one(unit).await {
                 Ok(_) => Ok(answer),
                 Err(CommitError::Conflict) => {

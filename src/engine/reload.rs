@@ -59,6 +59,8 @@ pub struct ConfigurationStatus {
 
 /// How long a reload may take when a signal asked for it.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long all keystores together may take to list their keys.
+const LISTING: Duration = Duration::from_secs(10);
 /// How long work that waits for a removed keystore may take.
 const DRAIN: Duration = Duration::from_secs(120);
 
@@ -122,10 +124,12 @@ impl Engine {
     }
 
     async fn reload_admitted(&self, call: &Call, problems: &mut Vec<String>) -> Result<Reloaded, Denial> {
-        self.check_serving()?;
+        self.check_serving(call)?;
         let late = || Denial::new(Reason::Deadline, "an earlier reload is under way");
         let reloading =
             tokio::time::timeout_at(call.deadline.into(), self.reloading.lock()).await.map_err(|_| late())?;
+        let late = || Denial::new(Reason::Deadline, "a key is being made or destroyed");
+        let _alone = tokio::time::timeout_at(call.deadline.into(), self.keystores.write()).await.map_err(|_| late())?;
         let Some(prepare) = &*reloading else {
             return Err(Denial::new(Reason::ConfigurationRefused, "this daemon was started without a file"));
         };
@@ -138,7 +142,7 @@ impl Engine {
             Ok(prepared) => prepared,
             Err(found) => return refused(found, problems),
         };
-        let listed = match self.list_for(call, &prepared).await {
+        let listed = match self.list_for(&prepared).await {
             Ok(listed) => listed,
             Err(found) => return refused(found, problems),
         };
@@ -156,15 +160,15 @@ impl Engine {
 
     /// I8: lists what every keystore holds and refuses an offline key, under the rules that are to come. A new keystore
     /// must answer; one that was there and does not answer now is listed when it comes back.
-    async fn list_for(&self, call: &Call, prepared: &Prepared) -> Result<Listed, Vec<String>> {
-        let now = self.desks();
+    async fn list_for(&self, prepared: &Prepared) -> Result<Listed, Vec<String>> {
+        let (now, deadline) = (self.desks(), tokio::time::Instant::now() + LISTING);
         let mut listed = Listed::default();
         let mut problems = Vec::new();
         for (name, desk) in &prepared.desks {
             let goes_on = now.get(name).is_some_and(|known| Arc::ptr_eq(known, desk));
             let keystore = Arc::clone(desk.keystore());
             let listing = tokio::task::spawn_blocking(move || keystore.public_keys());
-            let found = match tokio::time::timeout_at(call.deadline.into(), listing).await {
+            let found = match tokio::time::timeout_at(deadline, listing).await {
                 Ok(Ok(Ok(keys))) => Ok(keys.iter().map(|key| key.id()).collect::<BTreeSet<KeyId>>()),
                 Ok(Ok(Err(error))) => Err(error.to_string()),
                 Ok(Err(_)) => Err("it panicked while it listed its keys".to_owned()),
@@ -204,7 +208,7 @@ impl Engine {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             _ => false,
         };
-        self.latched.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| goes_on(name));
+        self.latches.keep_keystores(&goes_on);
         *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = listed.again;
         let gone: Vec<_> = before.iter().filter(|(name, _)| !goes_on(name)).map(|(_, desk)| Arc::clone(desk)).collect();
         let status = ConfigurationStatus { digest, since: self.now(), refused: None };

@@ -31,11 +31,11 @@ impl Engine {
             let record = admit_key(&rules, call, &id, found)?;
             *scope = Scope::of(&record.repository, record.roles.iter().next());
             scope.admit();
-            self.check_serving()?;
+            self.check_serving(call)?;
             let _held = self.hold_repository(call, &record.repository).await?;
             let view = self.ledger.view(&record.repository).map_err(|error| error.denial())?;
             let record = view.keys.iter().find(|other| other.id() == id).cloned().unwrap_or(record);
-            let around = Around { keys: &view.keys, roots: &view.roots, now: self.now() };
+            let around = Around { keys: &view.keys, roots: &view.roots, guards: &view.guards, now: self.now() };
             let Some(changed) = decide(&rules, &record, around)? else {
                 return Ok(KeyChange { key: record, changed: false });
             };
@@ -43,15 +43,26 @@ impl Engine {
             event.repository = Some(record.repository.clone());
             event.role = record.roles.iter().next().cloned();
             event.key = Some(id);
-            self.commit_key(&view, &changed, event).await?;
+            // The heads of delegating roles were weighed, too.
+            let delegators =
+                view.guards.values().filter(|guard| guard.head.as_ref().is_some_and(|head| head.delegations.is_some()));
+            let read = delegators.map(|guard| Expect::Guard(guard.name.clone(), guard.revision)).collect();
+            self.commit_key(&view, &changed, event, read).await?;
             Ok(KeyChange { key: changed, changed: true })
         })
         .await
     }
 
     /// Makes one record durable, if nothing that the law weighed has changed.
-    pub(super) async fn commit_key(&self, before: &View, changed: &KeyRecord, event: Event) -> Result<(), Denial> {
-        let mut expects = vec![Expect::Roots(changed.repository.clone(), before.roots.revision)];
+    pub(super) async fn commit_key(
+        &self,
+        before: &View,
+        changed: &KeyRecord,
+        event: Event,
+        read: Vec<Expect>,
+    ) -> Result<(), Denial> {
+        let mut expects = read;
+        expects.push(Expect::Roots(changed.repository.clone(), before.roots.revision));
         expects.extend(before.keys.iter().map(|key| Expect::Key(key.id(), key.revision)));
         let unit =
             Unit { expects, changes: vec![Change::Key(changed.clone())], events: vec![event], after: Vec::new() };

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::audited::Scope;
 use super::{Call, Engine, parse};
 use crate::domain::audit_event::{Event, EventKind};
+use crate::domain::freeze::Frozen;
 use crate::domain::grant::Verb;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::roots::{self, Known, RootDecision};
@@ -95,12 +96,19 @@ impl Engine {
         // A grant for other roles must not reach the root, which decides about all of them.
         let policy = rules.admit_role(call, Verb::ManageRoots, &repository, &Role::Root)?;
         scope.admit();
-        self.check_serving()?;
+        self.check_serving(call)?;
         let pin: Option<Sha256Digest> = super::generate::optional("pin", &upload.pin)?;
         let retire = upload.retire.iter().map(|key| parse("retire", key)).collect::<Result<BTreeSet<KeyId>, _>>()?;
         let held = self.list_held(call).await;
         let _held = self.hold_repository(call, &repository).await?;
+        let switches = self.ledger.switches();
         let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
+        if view.roots.trusted.is_none() {
+            // A first root rests on the caller's word. Every later one carries the signatures of the offline root, and is
+            // the way out of what made somebody freeze.
+            Frozen::for_caller(&switches.freezes, &call.caller, rules.grants.persons())
+                .check_repository(&repository)?;
+        }
         let candidate = self.verify(&view.roots, &upload.file)?;
         scope.version = Some(candidate.version);
         scope.digest = Some(candidate.file_digest);
@@ -126,7 +134,7 @@ impl Engine {
         if fork {
             event = event.refused(&forked());
         }
-        self.commit_root(&view, after, keys, upload.file, &candidate, event).await?;
+        self.commit_root(&view, switches.revision, after, keys, upload.file, &candidate, event).await?;
         if fork {
             return Err(forked());
         }
@@ -137,6 +145,7 @@ impl Engine {
     async fn commit_root(
         &self,
         before: &View,
+        switches: u64,
         after: Roots,
         keys: Vec<KeyRecord>,
         file: Vec<u8>,
@@ -144,7 +153,7 @@ impl Engine {
         event: Event,
     ) -> Result<(), Denial> {
         let repository = after.repository.clone();
-        let mut expects = vec![Expect::Roots(repository.clone(), before.roots.revision)];
+        let mut expects = vec![Expect::Roots(repository.clone(), before.roots.revision), Expect::Switches(switches)];
         // Every key of the repository was weighed, not only those that change.
         expects.extend(before.keys.iter().map(|key| Expect::Key(key.id(), key.revision)));
         let mut changes = vec![
@@ -154,7 +163,9 @@ impl Engine {
         changes.extend(keys.into_iter().map(Change::Key));
         match self.commit_one(Unit { expects, changes, events: vec![event], after: Vec::new() }).await {
             Ok(_) => Ok(()),
-            Err(CommitError::Conflict) => Err(Denial::new(Reason::Conflict, "keys or roots changed meanwhile")),
+            Err(CommitError::Conflict) => {
+                Err(Denial::new(Reason::Conflict, "keys, roots or what is frozen changed meanwhile"))
+            }
             Err(error) => Err(error.denial()),
         }
     }

@@ -37,7 +37,7 @@ impl Engine {
             let rules = self.rules();
             rules.admit_role(call, Verb::ManageKeys, &repository, &role)?;
             scope.admit();
-            self.check_serving()?;
+            self.check_serving(call)?;
             let keystore = optional("keystore", keystore)?;
             let algorithm = optional("algorithm", algorithm)?;
             let _held = self.hold_repository(call, &repository).await?;

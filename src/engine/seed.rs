@@ -35,7 +35,7 @@ impl Engine {
             let rules = self.rules();
             let policy = rules.admit_role(call, Verb::ManageRoots, &repository, &role)?;
             scope.admit();
-            self.check_serving()?;
+            self.check_serving(call)?;
             let _held = self.hold_guards(call, [(repository.clone(), role.clone())].into()).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let (statement, delegator) = match &role {

@@ -53,7 +53,7 @@ impl Engine {
     /// Puts the parts together, lists every keystore's public keys and refuses to start over an offline key. A token
     /// that is not there is listed when it comes.
     pub fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
-        let Parts { ledger, desks, rules, clock, note_signer } = parts;
+        let Parts { ledger, desks, rules, clock, clock_bounds, machine, note_signer } = parts;
         let mut held = BTreeSet::new();
         let mut unlisted = BTreeSet::new();
         for (name, desk) in &desks {
@@ -78,7 +78,8 @@ impl Engine {
         }
         let started = clock.now();
         let destructions = Mutex::new(destructions(ledger.as_ref())?);
-        Ok(Arc::new(Self {
+        let latches = super::latches::Latches::new(clock_bounds, clock.reading(), machine);
+        let engine = Arc::new(Self {
             ledger,
             desks: RwLock::new(Arc::new(desks)),
             rules: RwLock::new(Arc::new(rules)),
@@ -88,17 +89,21 @@ impl Engine {
             aggregates: super::audited::Aggregates::default(),
             metrics: Arc::default(),
             explained: super::explain::Limiter::default(),
+            taken: super::quota::Taken::default(),
             checkpointing: tokio::sync::Mutex::new(()),
             recording: tokio::sync::Mutex::new(()),
             held: Mutex::new(held),
             unlisted: Mutex::new(unlisted),
-            latched: Mutex::new(BTreeMap::new()),
+            latches,
             destructions,
             started,
+            keystores: tokio::sync::RwLock::default(),
             reloading: tokio::sync::Mutex::default(),
             configuration: Mutex::default(),
             besides: OnceLock::new(),
-        }))
+        });
+        engine.judge_start()?;
+        Ok(engine)
     }
 
     /// Lists the keys of keystores that became ready after the start. One that shows an offline key is latched.
@@ -117,10 +122,7 @@ impl Engine {
                 Ok(None) => tracing::debug!(keystore = %name, keys = ids.len(), "the keystore was listed"),
                 Ok(Some(offline)) => {
                     tracing::error!(%offline, "the keystore is latched");
-                    self.latched
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(name.clone(), offline.to_string());
+                    self.latches.latch_keystore(&name, offline.to_string());
                 }
                 Err(error) => {
                     tracing::error!(%error, "the ledger does not read");
@@ -143,7 +145,7 @@ pub(super) fn offline_key(
         let view = ledger.view(&repository)?;
         let policy = rules.policies.find(&repository);
         for (role, listed) in view.roots.iter().flat_map(|root| root.roles.iter()) {
-            let custody = policy.and_then(|policy| policy.roles.get(role)).map(|limits| limits.custody);
+            let custody = policy.and_then(|policy| policy.role(role)).map(|limits| limits.custody);
             let offline = *role == Role::Root || custody == Some(Custody::Offline);
             if let Some(key) = listed.keys.keys().find(|key| offline && ids.contains(key)) {
                 let (key, keystore, role) = (*key, keystore.clone(), role.clone());
@@ -152,7 +154,7 @@ pub(super) fn offline_key(
         }
         // A role that was online when its key was made, and is offline by policy now.
         for key in view.keys.iter().filter(|key| !matches!(key.state, KeyState::Retired | KeyState::Destroyed)) {
-            let custody = |role: &&Role| policy.and_then(|policy| policy.roles.get(*role)).map(|limits| limits.custody);
+            let custody = |role: &&Role| policy.and_then(|policy| policy.role(role)).map(|limits| limits.custody);
             let offline = key.roles.iter().find(|role| custody(role) == Some(Custody::Offline));
             if let (Some(role), true) = (offline, ids.contains(&key.id())) {
                 let (key, keystore, role) = (key.id(), keystore.clone(), role.clone());

@@ -1,17 +1,17 @@
 //! Status: health, latches, keystores, guards.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Call, ConfigurationStatus, Engine, KeyUse};
+use super::{Call, ConfigurationStatus, Engine, KeyUse, Latch};
 use crate::domain::algorithm::Algorithm;
+use crate::domain::freeze::Freeze;
 use crate::domain::grant::Verb;
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
 use crate::domain::outcome::Denial;
 use crate::domain::public_key::KeyId;
 use crate::domain::time::Instant;
 use crate::keystore::{Condition as KeystoreCondition, Keystore};
-use crate::ledger::Condition;
 
 /// The daemon at one moment.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Status {
     pub ledger_id: String,
     /// Latches in force.
     pub latches: Vec<Latch>,
+    /// Freezes, the oldest first.
+    pub freezes: Vec<Freeze>,
     /// Keystores.
     pub keystores: Vec<KeystoreStatus>,
     /// Guards.
@@ -36,17 +38,6 @@ pub struct Status {
     pub started: Instant,
     /// The configuration in force.
     pub configuration: Option<ConfigurationStatus>,
-}
-
-/// A named state in which requests fail until its cause is resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Latch {
-    /// `fault`, `disk-full`, `root-fork` or `offline-key`.
-    pub name: &'static str,
-    /// `everything`, a keystore or a repository.
-    pub scope: String,
-    /// Why.
-    pub cause: String,
 }
 
 /// One keystore.
@@ -86,6 +77,9 @@ pub struct GuardStatus {
 /// How long a keystore may take to list its keys for a status.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long after its time a destruction may take before status warns of it.
+const OVERDUE_SECONDS: i64 = 10 * 60;
+
 impl Engine {
     /// All of it, for callers with the daemon-wide grant.
     pub async fn status(&self, call: &Call) -> Result<Status, Denial> {
@@ -101,6 +95,7 @@ impl Engine {
                 dev: identity.dev,
                 ledger_id: identity.id.clone(),
                 latches: self.latches()?,
+                freezes: self.freezes(),
                 keystores,
                 guards: self.guards()?,
                 key_uses: self.key_uses()?,
@@ -113,30 +108,6 @@ impl Engine {
         .await
     }
 
-    /// Latches in force.
-    pub fn latches(&self) -> Result<Vec<Latch>, Denial> {
-        let mut latches = Vec::new();
-        let everything = |name, cause: String| Latch { name, scope: "everything".to_owned(), cause };
-        match self.ledger.condition() {
-            Condition::Serving => {}
-            Condition::DiskFull => {
-                latches.push(everything("disk-full", "the disk under the ledger is full".to_owned()))
-            }
-            Condition::Fault(cause) => latches.push(everything("fault", cause)),
-        }
-        for (name, cause) in &*self.latched.lock().unwrap_or_else(PoisonError::into_inner) {
-            latches.push(Latch { name: "offline-key", scope: format!("keystore {name}"), cause: cause.clone() });
-        }
-        for repository in self.ledger.repositories().map_err(|error| error.denial())? {
-            let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
-            if let Some(other) = view.roots.fork {
-                let cause = format!("a second verified root of the trusted version was shown, with digest {other}");
-                latches.push(Latch { name: "root-fork", scope: repository.to_string(), cause });
-            }
-        }
-        Ok(latches)
-    }
-
     /// Every guard in its newest epoch. The metrics page shows their expiry.
     pub fn guards(&self) -> Result<Vec<GuardStatus>, Denial> {
         let rules = self.rules();
@@ -144,13 +115,13 @@ impl Engine {
         for repository in self.ledger.repositories().map_err(|error| error.denial())? {
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let policy = rules.policies.find(&repository);
-            guards.extend(view.guards.values().map(|guard| GuardStatus {
+            let guarded = view.guards.values().filter(|guard| !guard.name.role.is_unguarded());
+            guards.extend(guarded.map(|guard| GuardStatus {
                 repository: repository.clone(),
                 role: guard.name.role.clone(),
                 epoch: guard.name.epoch,
                 head: guard.head.as_ref().map(|head| (head.version.get(), head.expires)),
-                rate_per_hour:
-                    policy.and_then(|p| p.roles.get(&guard.name.role)).map(|role| role.release_rate.per_hour),
+                rate_per_hour: policy.and_then(|p| p.role(&guard.name.role)).map(|role| role.release_rate.per_hour),
             }));
         }
         Ok(guards)
@@ -180,6 +151,7 @@ impl Engine {
     }
 
     fn warnings(&self) -> Result<Vec<String>, Denial> {
+        let rules = self.rules();
         let mut warnings = Vec::new();
         if self.ledger.identity().dev {
             warnings.push("this is a throw-away daemon (--dev): its keys and its ledger are for trying out".to_owned());
@@ -189,6 +161,10 @@ impl Engine {
                 "a {} key for {} was begun in keystore {} at {} and not recorded; an orphan may be left there",
                 intent.algorithm, intent.repository, intent.keystore, intent.begun
             ));
+        }
+        if !self.latches.knows_machine() {
+            let what = "[machine] check is off: that this ledger was copied to another machine cannot be noticed";
+            warnings.push(what.to_owned());
         }
         for (name, desk) in &*self.desks() {
             if let KeystoreCondition::NotReady { cause, since } = desk.keystore().probe() {
@@ -206,16 +182,30 @@ impl Engine {
                 ));
             }
             for key in view.keys.iter().filter(|key| key.roles.iter().count() > 1) {
-                warnings.push(format!("key {} of {repository} signs both timestamp and snapshot", key.id()));
+                let roles: Vec<_> = key.roles.iter().map(Role::as_str).collect();
+                let (id, roles) = (key.id(), roles.join(", "));
+                warnings.push(format!("one key of {repository} signs for several roles ({roles}): {id}"));
+            }
+            if rules.policies.find(&repository).is_some_and(|policy| policy.unguarded().is_some()) {
+                warnings.push(format!(
+                    "{} of {repository} has no guard, nor has targets under its keys: type, expiry, size and rate are \
+                     checked, rollback and equivocation are not",
+                    Role::UNGUARDED
+                ));
             }
             if view.roots.is_unrooted() {
                 warnings.push(format!("{repository} is unrooted: no root decides which of its keys sign"));
             }
             for key in &view.keys {
-                if let Some(failed) = key.history.destruction.and_then(|destruction| destruction.failed) {
-                    let (id, keystore) = (key.id(), &key.keystore);
+                let Some(destruction) = key.history.destruction else { continue };
+                let (id, keystore, due) = (key.id(), &key.keystore, destruction.due);
+                if let Some(failed) = destruction.failed {
                     warnings.push(format!(
                         "key {id} of {repository} was not destroyed at {failed}; keystore {keystore} is asked again"
+                    ));
+                } else if now > due.plus_seconds(OVERDUE_SECONDS) {
+                    warnings.push(format!(
+                        "key {id} of {repository} was to be destroyed at {due}; keystore {keystore} has not done it"
                     ));
                 }
             }

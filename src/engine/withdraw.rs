@@ -19,7 +19,7 @@ impl Engine {
             let rules = self.rules();
             let policy = rules.admit_role(call, Verb::ManageRoots, &repository, &Role::Root)?;
             scope.admit();
-            self.check_serving()?;
+            self.check_serving(call)?;
             let digest: Option<Sha256Digest> = optional("digest", digest)?;
             let _held = self.hold_repository(call, &repository).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;

@@ -118,7 +118,7 @@ pub enum Condition {
 /// refuses the PIN, is not: the keystore opens, [`Keystore::probe`] says why it is not ready, and everything else goes
 /// on. (If a wrong PIN stopped the daemon, each restart by a service manager would use up one more try.)
 ///
-/// `dev` accepts a PKCS#11 module that the daemon's own user owns.
+/// `dev` accepts a PKCS#11 module that the daemon's own user owns, and of software keys those that `dev` made, only.
 pub fn open(
     settings: &settings::KeystoreSettings,
     secrets: &secret::Secrets,
@@ -128,7 +128,7 @@ pub fn open(
     match &settings.kind {
         settings::KindSettings::Software(software) => {
             let unseal = software::Unseal::resolve(&software.unseal, secrets)?;
-            Ok(Arc::new(software::Software::open(name, &software.directory, &unseal)?))
+            Ok(Arc::new(software::Software::open(name, &software.directory, &unseal, dev)?))
         }
         settings::KindSettings::Pkcs11(token) => Ok(Arc::new(pkcs11::Pkcs11::open(name, token, secrets, dev)?)),
     }

@@ -24,6 +24,7 @@ use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
 use crate::domain::public_key::KeyId;
+use crate::domain::switches::Switches;
 use crate::domain::time::Instant;
 
 /// What one ledger is, from its making to its end.
@@ -51,6 +52,9 @@ pub trait Ledger: Send + Sync {
 
     /// All that a decision about one repository needs, of one moment.
     fn view(&self, repository: &RepositoryName) -> Result<Arc<View>, LedgerError>;
+
+    /// Freezes, latches and the machine's mark. Whoever reads after a commit was answered sees it.
+    fn switches(&self) -> Arc<Switches>;
 
     /// Every repository that has a key, a guard or a root, in order.
     fn repositories(&self) -> Result<Vec<RepositoryName>, LedgerError>;

@@ -9,6 +9,7 @@ use crate::domain::law::attended::Approved;
 use crate::domain::name::{KeystoreName, RepositoryName, Sha256Digest, Version};
 use crate::domain::public_key::KeyId;
 use crate::domain::root::Roots;
+use crate::domain::switches::Switches;
 use crate::domain::time::Instant;
 
 /// One atomic change: all of it is durable, or none.
@@ -41,6 +42,8 @@ pub enum Expect {
     Key(KeyId, u64),
     /// The revision of a repository's roots.
     Roots(RepositoryName, u64),
+    /// The revision of freezes, latches and the machine's mark.
+    Switches(u64),
     /// The revision of what waits for people.
     Pending(PendingId, u64),
 }
@@ -70,6 +73,8 @@ pub enum Change {
         /// The file.
         file: Vec<u8>,
     },
+    /// Freezes, latches and the machine's mark as they stand from now on.
+    Switches(Switches),
     /// A key generation begins.
     IntentBegins(Intent),
     /// Something that waits for people, new or changed.

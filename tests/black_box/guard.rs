@@ -5,10 +5,12 @@ use sealward::client::messages::{
     ExplainRequest, GetReleasedRequest, GetReleasedResponse, ListLeavesRequest, PublishRootRequest,
     RecoverGuardRequest, RecoverGuardResponse, RotateRequest, StageRootRequest, StatusRequest,
 };
+use sealward::domain::approval::Act;
 use sealward::domain::name::Sha256Digest;
 use sealward::domain::public_key::PublicKey;
 
 use crate::support::ngclient::Published;
+use crate::support::pki::{Authority, dns, uri};
 use crate::support::roots::{Holder, RootPlan, public};
 use crate::support::{SOFTWARE, World, in_seconds, sign_request, snapshot, targets, timestamp, tomorrow};
 
@@ -74,34 +76,18 @@ fn a_payload_that_was_too_large_to_keep_is_said_to_be() {
 
 #[test]
 fn what_was_released_is_for_callers_that_may_sign_or_read_the_role() {
-    let verbs = r#"verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "audit", "status"]"#;
-    assert!(SOFTWARE.contains(verbs));
-    let narrow = format!(
-        r#"verbs = ["manage-keys"]
-repositories = ["**"]
-roles = ["**"]
-
-[[grant]]
-callers = ["unix:{{uid}}"]
-verbs = ["sign"]
-repositories = ["demo"]
-roles = ["timestamp"]
-
-[[grant]]
-callers = ["unix:{{uid}}"]
-verbs = ["read"]"#
-    );
-    let text = replace_last(&SOFTWARE.replace(verbs, &narrow), r#"roles = ["**"]"#, r#"roles = ["snapshot"]"#);
-    let world = World::configured(&text);
+    let (settings, _) = SOFTWARE.split_once("[[grant]]").unwrap();
+    let grant = |verb: &str, roles: &str| {
+        format!(
+            "[[grant]]\ncallers = [\"unix:{{uid}}\"]\nverbs = [\"{verb}\"]\nrepositories = [\"**\"]\nroles = [\"{roles}\"]\n"
+        )
+    };
+    let grants = [grant("manage-keys", "**"), grant("sign", "timestamp"), grant("read", "snapshot")].concat();
+    let world = World::configured(&format!("{settings}{grants}"));
     keys(&world);
     assert_eq!(reason(released(&world, "timestamp", 0, 0)), "not-kept", "the grant of sign");
     assert_eq!(reason(released(&world, "snapshot", 0, 0)), "not-kept", "the grant of read");
     assert_eq!(reason(released(&world, "targets", 0, 0)), "no-grant");
-}
-
-fn replace_last(text: &str, old: &str, new: &str) -> String {
-    let place = text.rfind(old).unwrap();
-    format!("{}{new}{}", &text[..place], &text[place + old.len()..])
 }
 
 #[test]
@@ -194,7 +180,8 @@ impl Attacked {
     }
 
     fn recover(&self, role: &str, goes_on_from: u64) -> Result<RecoverGuardResponse, ClientError> {
-        let request = RecoverGuardRequest { repository: "demo".into(), role: role.into(), goes_on_from };
+        let request =
+            RecoverGuardRequest { repository: "demo".into(), role: role.into(), goes_on_from, by_operators: false };
         self.world.with_client(async |client| client.recover_guard(request).await)
     }
 }
@@ -277,4 +264,85 @@ fn without_new_keys_a_client_refuses_what_a_recovery_would_have_allowed() {
     attacked.published.put("timestamp.json", &first);
     let refused = attacked.published.refresh("old", "1.root.json").unwrap_err();
     assert!(refused.contains("BadVersionNumberError"), "{refused}");
+}
+
+const OPERATORS: &str = r#"
+[[listener]]
+name = "remote"
+kind = "tcp-mtls"
+address = "127.0.0.1:0"
+certificate = "server.pem"
+key = { file = "server.key" }
+client_ca = "ca.pem"
+
+[[person]]
+name = "alice"
+identities = ["uri:spiffe://acme/alice"]
+
+[[person]]
+name = "bob"
+identities = ["uri:spiffe://acme/bob"]
+
+[[grant]]
+callers = ["person:alice", "person:bob"]
+verbs = ["approve", "manage-roots"]
+repositories = ["demo"]
+roles = ["root", "timestamp"]
+"#;
+
+#[test]
+fn a_recovery_by_two_operators_waits_for_the_second_and_is_used_once() {
+    let world = World::empty();
+    let directory = world.path("");
+    let authority = Authority::new(&directory, "ca");
+    authority.sign(&directory, "server", vec![dns("localhost")]);
+    for who in ["alice", "bob"] {
+        authority.sign(&directory, who, vec![uri(&format!("spiffe://acme/{who}"))]);
+    }
+    let world = world.init_and_start(&format!("{SOFTWARE}{OPERATORS}"));
+    let port: u16 = world.wait_for_log("listening listener=remote address=127.0.0.1:", |rest| {
+        rest.split_whitespace().next().and_then(|port| port.parse().ok())
+    });
+    let run = |who: &str, arguments: &[&str]| {
+        let (server, cert, key) = (format!("https://localhost:{port}"), format!("{who}.pem"), format!("{who}.key"));
+        let all = [&["--server", &server, "--ca", "ca.pem", "--cert", &cert, "--key", &key], arguments].concat();
+        let output = world.sealward(&all);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code().unwrap(), text)
+    };
+    let old = world.key("demo", "timestamp", true);
+    world.key("demo", "snapshot", false);
+    world.key("demo", "targets", false);
+    let expires = tomorrow();
+    world.sign("demo", "targets", &targets(1, &expires)).unwrap();
+    world.sign("demo", "snapshot", &snapshot(1, 1, &[], &expires)).unwrap();
+    world.sign("demo", "timestamp", &timestamp(9, 1, &expires)).unwrap();
+
+    let recover =
+        ["guard", "recover", "--repository", "demo", "--role", "timestamp", "--goes-on-from", "1", "--by-operators"];
+    assert_eq!(run("alice", &recover[..8]).0, 77, "no root, and nobody asked");
+    let act = Act::in_repository("recover-guard", &"demo".parse().unwrap(), Some(&"timestamp".parse().unwrap()))
+        .with("closes-epoch", 1)
+        .with("goes-on-from", 1);
+    for _ in 0..2 {
+        let (code, text) = run("alice", &recover);
+        assert!(code == 75 && text.contains(&act.id().to_string()), "{code} {text}");
+    }
+    // Whoever pushes on does not undo what people agree on.
+    world.sign("demo", "timestamp", &timestamp(10, 1, &expires)).unwrap();
+    let accept = ["approve", "accept", &act.id().to_string(), "--digest", &act.digest().to_string()];
+    assert_eq!(run("bob", &accept).0, 0);
+    let (code, text) = run("alice", &recover);
+    assert!(code == 0 && text.contains("goes on from 1; the one before ended at 10"), "{code} {text}");
+    assert_eq!(run("alice", &recover).0, 77, "used up, and nothing is to be lowered");
+
+    assert_eq!(world.refusal("demo", "timestamp", &timestamp(2, 1, &expires)), "epoch-closed");
+    let new = world.key("demo", "timestamp", false);
+    assert_eq!(
+        (new.state.as_str(), old.state.as_str()),
+        ("active", "active"),
+        "without a root, the first that may sign"
+    );
+    world.sign("demo", "timestamp", &timestamp(2, 1, &expires)).unwrap();
+    assert_eq!(released(&world, "timestamp", 0, 0).unwrap().epoch, 2);
 }

@@ -188,10 +188,38 @@ fn two_roots_of_one_version_latch_the_repository_and_no_other() {
     repository.world.kill();
     repository.world.start();
     assert_eq!(repository.world.refusal("demo", "targets", &targets(2, &expires)), "latched", "through a restart");
+    let resolve = |keep: &str| {
+        let arguments = ["latch", "resolve", "root-fork", "--repository", "demo", "--keep", keep];
+        repository.world.sealward(&arguments).status.code()
+    };
+    assert_eq!(resolve(&pin(&fork)), Some(77), "only the trusted root can be kept");
+    assert_eq!(resolve(&pin(&one)), Some(0));
+    repository.world.sign("demo", "targets", &targets(2, &expires)).unwrap();
+    assert_eq!(resolve(&pin(&one)), Some(77), "nothing is latched any more");
+    assert_eq!(reason(repository.stage(&fork, "")), "latched", "shown again, it latches again");
 }
 
 #[test]
-fn a_guard_begins_at_published_metadata_that_verifies_and_only_once() {
+fn a_first_root_waits_for_the_thaw_and_a_later_one_is_the_way_out_of_a_freeze() {
+    let repository = Repository::new();
+    let freeze = |verb: &str| {
+        let output = repository.world.sealward(&[verb, "--repository", "demo"]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    freeze("freeze");
+    let one = repository.root(1, &[0, 1]);
+    assert_eq!(reason(repository.publish(&one, &pin(&one))), "frozen", "it rests on a word alone");
+    freeze("thaw");
+    repository.publish(&one, &pin(&one)).unwrap();
+    freeze("freeze");
+    let two = repository.root(2, &[0, 1]);
+    repository.stage(&two, "").unwrap();
+    repository.publish(&two, "").unwrap();
+    assert_eq!(repository.world.refusal("demo", "targets", &targets(1, &tomorrow())), "frozen");
+}
+
+#[test]
+fn a_guard_begins_at_published_metadata_that_verifies_and_is_only_raised_by_it() {
     let repository = Repository::new();
     let expires = tomorrow();
     // An adopted repository: its guards are not seeded.
@@ -226,4 +254,10 @@ fn a_guard_begins_at_published_metadata_that_verifies_and_only_once() {
     assert_eq!(world.refusal("adopted", "targets", &targets(18_233, &expires)), "rollback");
     world.sign("adopted", "targets", &targets(18_235, &expires)).unwrap();
     assert_eq!(reason(repository.seed("targets", &old)), "no-root");
+    // Somebody else published a higher one under these keys: that is the floor now.
+    assert_eq!(seed("targets", &published(&targets(18_240, &expires), &theirs)).unwrap(), 18_240);
+    assert_eq!(world.refusal("adopted", "targets", &targets(18_236, &expires)), "rollback");
+    let lower = published(&targets(18_239, &expires), &theirs);
+    assert_eq!(reason(seed("targets", &lower)), "already-seeded");
+    world.sign("adopted", "targets", &targets(18_241, &expires)).unwrap();
 }

@@ -7,7 +7,7 @@ use sealward::client::messages::signing_service_client::SigningServiceClient;
 use sealward::client::messages::{SignStreamRequest, SignStreamResponse};
 use tokio::sync::mpsc;
 
-use crate::support::{World, in_seconds, sign_request, snapshot, targets, timestamp, tomorrow};
+use crate::support::{SOFTWARE, World, in_seconds, sign_request, snapshot, targets, timestamp, tomorrow};
 
 fn world() -> World {
     let world = World::dev();
@@ -172,4 +172,40 @@ fn a_client_that_reads_late_loses_nothing() {
         ids
     });
     assert!(answers.into_iter().eq(0..count));
+}
+
+#[test]
+fn a_reload_bites_in_mid_stream() {
+    let world = World::configured(SOFTWARE);
+    world.key("demo", "targets", true);
+    let expires = tomorrow();
+    let (items, stream) = mpsc::channel(1);
+    let server: sealward::client::Server = world.server().parse().unwrap();
+    let (told, answers) = std::sync::mpsc::channel();
+    let client = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let files = sealward::client::TlsFiles::default();
+            let client = sealward::client::Client::connect(&server, &files, Duration::from_secs(30)).await.unwrap();
+            let mut answers = client.sign_stream(stream).await.unwrap();
+            while let Some(answer) = answers.next().await.unwrap() {
+                told.send(outcome(answer)).unwrap();
+            }
+        });
+    });
+    let sign = |version: u64| {
+        items.blocking_send(item(version, "targets", &targets(version, &expires))).unwrap();
+        answers.recv_timeout(Duration::from_secs(30)).unwrap().1
+    };
+    assert_eq!(sign(1), "advance");
+    world.reconfigure("\"sign\", ", "");
+    assert_eq!(sign(2), "advance", "nothing changes before the reload");
+    let (code, text) = world.reload();
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(sign(3), "no-grant");
+    world.reconfigure("verbs = [", "verbs = [\"sign\", ");
+    assert_eq!(world.reload().0, 0);
+    assert_eq!(sign(3), "advance");
+    drop(items);
+    client.join().unwrap();
 }

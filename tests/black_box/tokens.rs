@@ -230,6 +230,34 @@ fn an_issuer_that_is_away_is_told_and_its_tokens_may_be_tried_again() {
 }
 
 #[test]
+fn identities_and_static_keys_change_with_a_reload_and_a_bad_key_file_changes_nothing() {
+    let scene = Scene::new();
+    let world = &scene.world;
+    let pod = |key: &Signer| {
+        scene.by_token(&key.token(&kubernetes("https://kubernetes.default.svc.cluster.local", "signer")), &["whoami"])
+    };
+    assert!(pod(&scene.key).1.contains("oidc:cluster/signer"));
+    // The cluster has new keys, and the namespace is no longer the one that may sign.
+    let next = Signer::p256("key-2");
+    fs::write(world.path("cluster.json"), "no keys").unwrap();
+    let (code, text) = world.reload();
+    assert_eq!(code, 78, "{text}");
+    assert!(text.contains("provider cluster") && text.contains("cluster.json"), "{text}");
+    assert_eq!(pod(&scene.key).0, 0, "the keys in force stay");
+    fs::write(world.path("cluster.json"), jwks(&[&next]).to_string()).unwrap();
+    assert_eq!(pod(&next).0, 77, "nothing changes before the reload");
+    world.reconfigure("\"/kubernetes.io/namespace\" = \"release\"", "\"/kubernetes.io/namespace\" = \"other\"");
+    let (code, text) = world.reload();
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = pod(&scene.key);
+    assert!(code == 77 && text.contains("not among those"), "a withdrawn key: {text}");
+    let (code, text) = pod(&next);
+    assert!(code == 0 && !text.contains("oidc:cluster/signer"), "a bearer without an identity: {text}");
+    let github = scene.by_token(&scene.key.token(&github("signer")), &["whoami"]);
+    assert!(github.1.contains("oidc:github/release"), "other providers go on: {github:?}");
+}
+
+#[test]
 fn a_github_job_asks_for_its_token_by_itself() {
     let scene = Scene::with_repository();
     let given = |claims: serde_json::Value| {

@@ -172,7 +172,7 @@ fn names_and_patterns_with_bad_characters_are_refused() {
         ("name = \"acme/app\"", "pattern = \"acme@*\""),
         ("name = \"acme/app\"", "pattern = \"\""),
         ("[repository.role.timestamp]", "[repository.role.Timestamp]"),
-        ("[repository.role.timestamp]", "[repository.role.\"targets/*\"]"),
+        ("[repository.role.timestamp]", "[repository.role.\"rel eases/*\"]"),
         ("[repository.role.timestamp]", "[repository.role.\"\"]"),
         ("keystore = \"hsm\"", "keystore = \"h s m\""),
         ("name = \"files\"", "name = \"fi les\""),
@@ -354,6 +354,16 @@ fn a_syntax_error_does_not_hide_other_mistakes_nor_invent_some() {
     let two = mistakes(&usual().replace("name = \"local\"", "name = ").replace("path = \"sock\"", "path = sock"));
     assert_eq!(two.iter().filter(|line| line.contains("[syntax]")).count(), 2, "{two:#?}");
     assert_eq!(two.len(), 2, "{two:#?}");
+}
+
+#[test]
+fn a_clock_strays_within_bounds_and_a_file_that_nobody_reads_is_not_named() {
+    for bad in ["skew = \"4s\"", "jump = \"25h\"", "skew = \"2d\""] {
+        let line = mistake(&least_and(&format!("[clock]\n{bad}\n")));
+        assert!(line.contains("[out-of-range]") && line.contains("5s to 24h"), "{line}");
+    }
+    let line = mistake(&least_and("[machine]\ncheck = false\nid_file = \"id\"\n"));
+    assert!(line.contains("[conflict]") && line.contains("`id_file`"), "{line}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use sealward::domain::caller::CallerPattern;
 use sealward::domain::grant::Verb;
 use sealward::domain::name::Role;
 use sealward::domain::policy::{Custody, ReleaseRate, RolePolicy};
+use sealward::domain::quota::{Quotas, Rate};
 use sealward::domain::thresholds::Thresholds;
 use sealward::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
 
@@ -28,6 +29,9 @@ fn the_least_file_has_the_documented_defaults() {
     assert_eq!(configuration.listeners[0].kind, ListenerKind::Unix(local));
     assert_eq!(configuration.observe, None);
     assert_eq!((configuration.log.format, configuration.log.level), (LogFormat::Text, LogLevel::Info));
+    assert_eq!((configuration.clock.skew_seconds, configuration.clock.jump_seconds), (60, 60));
+    let machine = &configuration.machine;
+    assert_eq!((machine.check, machine.id_file.to_str()), (true, Some("/etc/machine-id")));
     assert_eq!(configuration.limits.default_deadline, Duration::from_secs(10));
     assert_eq!(configuration.limits.max_connections, 256);
     assert_eq!(configuration.limits.requests_per_connection, 64);
@@ -73,7 +77,9 @@ version = 1
 ledger.directory = "/var/ledger"
 log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_factor = 12 } }
 log = { format = "json", level = "trace" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s" }
+clock = { skew = "5s", jump = "24h" }
+machine = { id_file = "/var/lib/host/id" }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s", request_rate_per_caller = { per_minute = 4, burst = 5 }, denial_leaves_per_minute = 6 }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -150,8 +156,17 @@ max_pending = 7
     let UnsealSettings::Passphrase { work_factor, .. } = configuration.log_key.unseal else { panic!() };
     assert_eq!(work_factor, 12);
     assert_eq!((configuration.log.format, configuration.log.level), (LogFormat::Json, LogLevel::Trace));
+    assert_eq!((configuration.clock.skew_seconds, configuration.clock.jump_seconds), (5, 86_400));
+    let machine = &configuration.machine;
+    assert_eq!((machine.check, machine.id_file.to_str()), (true, Some("/var/lib/host/id")));
     let limits = configuration.limits;
     assert_eq!(limits.default_deadline, Duration::from_secs(120));
+    let quotas = Quotas {
+        request_rate_per_caller: Rate { per_minute: 4, burst: 5 },
+        denial_leaves_per_minute: 6,
+        ..Quotas::default()
+    };
+    assert_eq!(limits.quotas, quotas);
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
     assert_eq!((limits.connections_per_caller, limits.requests_per_caller), (4, 5));
     assert_eq!((limits.bytes_in_flight, limits.answer_patience), (400_000_000, Duration::from_secs(6)));
@@ -207,6 +222,7 @@ max_pending = 7
         max_pending: 16,
         keystore: Some("hsm".parse().unwrap()),
         algorithm: Some("ecdsa-p384".parse().unwrap()),
+        ..RolePolicy::default_for(&Role::Snapshot)
     };
     assert_eq!(snapshot, &expected);
     assert_eq!(policy.roles[&Role::Targets].custody, Custody::Offline);

@@ -135,7 +135,11 @@ fn the_table_says_what_the_grants_say() {
                     );
                     continue;
                 }
-                let roles = policy.roles.keys().cloned().chain((verb == Verb::ManageRoots).then_some(Role::Root));
+                let roles = policy
+                    .roles
+                    .keys()
+                    .cloned()
+                    .chain([Verb::ManageRoots, Verb::Approve].contains(&verb).then_some(Role::Root));
                 for role in roles {
                     let allowed = grants.allow_role(&caller, verb, &repository, &role);
                     // Only targets delegate; the grant alone does not know that.

@@ -149,8 +149,9 @@ fn a_grant_that_gives_nothing_says_why() {
         ),
         ("explain", "acme/app", "timestamp snapshto", "[pattern-never-matches] no role of the repositories that this"),
     ] {
-        let (text, place) = with_grant("unix:7", verbs, repositories, roles);
-        let warning = warning(&text);
+        let (text, place) = with_grant("person:bob", verbs, repositories, roles);
+        let bob = "[[person]]\nname = \"bob\"\nidentities = [\"unix:7\"]\n";
+        let warning = warning(&format!("{text}{bob}"));
         assert!(warning.starts_with(&format!("{place}{wanted}")), "{verbs} {repositories} {roles}: {warning}");
     }
     let offline = usual_with("[[grant]]", "[repository.role.targets]\ncustody = \"offline\"\n[[grant]]");
@@ -204,6 +205,57 @@ fn the_line_of_a_person_shadows_that_of_their_identity() {
     assert!(warning(&format!("{text}{grant}")).contains("[shadowed-grant]"), "the daemon takes unix:1000 for alice");
     let other = grant.replace("\"sign\", \"read\"", "\"sign\"").replace("**", "acme/app");
     assert!(warning(&format!("{text}{other}")).contains("[duplicate-grant]"));
+}
+
+#[test]
+fn an_approver_who_is_no_person_is_told() {
+    let (text, place) = with_grant("unix:7", "approve", "acme/app", "root");
+    let told = warning(&text);
+    assert_eq!(
+        told,
+        format!("{place}[approver-no-person] `unix:7` may approve and is no [[person]]: its approvals never count")
+    );
+    let bob = format!("{text}[[person]]\nname = \"bob\"\nidentities = [\"unix:7\"]\n");
+    assert!(good(&bob).warnings.is_empty(), "{:?}", good(&bob).warnings);
+    let (group, _) = with_grant("unix-group:4", "approve", "acme/app", "root");
+    assert!(good(&group).warnings.is_empty(), "who is in a group, the machine knows");
+}
+
+#[test]
+fn an_attended_role_that_finds_too_few_people_is_told() {
+    let role = |approvals: u32| {
+        format!(
+            "[repository.role.targets]\ncustody = \"attended\"\napprovals = {approvals}\nkeystore = \"hsm\"\n[[grant]]"
+        )
+    };
+    let person = |name: &str, uid: u32| format!("[[person]]\nname = \"{name}\"\nidentities = [\"unix:{uid}\"]\n");
+    let grant = |verb: &str, callers: &str| {
+        format!(
+            "[[grant]]\ncallers = [{callers}]\nverbs = [\"{verb}\"]\nrepositories = [\"acme/*\"]\nroles = [\"targets\"]\n"
+        )
+    };
+    let people = format!("{}{}", person("alice", 1), person("bob", 2));
+    let told = |approvals, sign: &str, approve: &str| {
+        let more = format!("{people}{}{}", grant("sign", sign), grant("approve", approve));
+        good(&format!("{}{more}", usual_with("[[grant]]", &role(approvals)))).warnings
+    };
+    let (alice, both) = ("\"person:alice\"", "\"person:alice\", \"unix:2\"");
+    for (approvals, sign, approve, wanted) in [
+        (1, alice, alice, "only alice may approve it, and nobody who may ask finds so many"),
+        (2, both, both, "only alice, bob may approve it, and nobody who may ask finds so many"),
+        (2, "\"unix:9\"", alice, "takes 2 approvals, and only alice may approve it: it never signs"),
+        (3, "\"unix:9\"", both, "only alice, bob may approve it: it never signs"),
+    ] {
+        let found = told(approvals, sign, approve);
+        let found: Vec<_> = found.iter().filter(|line| line.contains("[approvals-out-of-reach]")).collect();
+        assert!(found.len() == 1 && found[0].contains(wanted), "{approvals} {sign} {approve}: {found:?}");
+    }
+    for (approvals, sign, approve) in
+        [(1, both, both), (2, "\"unix:9\"", both), (1, "\"unix:9\"", alice), (1, alice, "\"unix-group:4\"")]
+    {
+        let found = told(approvals, sign, approve);
+        assert!(!found.iter().any(|line| line.contains("out-of-reach")), "{approvals} {sign} {approve}: {found:?}");
+    }
 }
 
 #[test]

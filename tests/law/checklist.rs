@@ -102,7 +102,7 @@ fn the_list_follows_a_rotation_from_its_beginning_to_its_end() {
     publish_in(&mut model, &second);
     assert_eq!((list(&model).phase, next(&model)), (Phase::Published, Some(Step::Destroy)));
     assert_eq!(line(&model, Step::Destroy).command, format!("sealward key destroy {}", key_id(1)));
-    let around = Around { keys: &model.keys, roots: &model.roots, now: model.now };
+    let around = Around { keys: &model.keys, roots: &model.roots, guards: &model.guards, now: model.now };
     let asked = schedule(&model.keys[0], 30 * DAY, around).unwrap().unwrap();
     model.change_keys(vec![asked.clone()]);
     assert_eq!(next(&model), None, "only time is missing");

@@ -2,6 +2,7 @@
 
 use sealward::domain::key::{KeyState, RoleSet};
 use sealward::domain::law::keys::{KeyPlan, KeyRequest, Known, plan_key};
+use sealward::domain::law::retire::{Around, retire};
 use sealward::domain::law::sign::Delegators;
 use sealward::domain::name::Role;
 use sealward::domain::outcome::{Denial, Reason};
@@ -51,7 +52,12 @@ fn with_delegations(number: i64, delegations: Value) -> String {
 fn model() -> Model {
     let mut model = Model::with_first_versions();
     for (name, keys) in [("a", &[20, 21][..]), ("b", &[22])] {
-        let limits = RolePolicy { custody: Custody::Online, ..RolePolicy::default_for(&role(name)) };
+        let limits = RolePolicy {
+            keystore: Some("software".parse().unwrap()),
+            algorithm: Some(sealward::domain::algorithm::Algorithm::Ed25519),
+            custody: Custody::Online,
+            ..RolePolicy::default_for(&role(name))
+        };
         model.policy.roles.insert(role(name), limits);
         let guard = sealward::domain::guard::Guard::seeded_as_zero(sealward::domain::law::sign::first_epoch(
             &repository(),
@@ -95,6 +101,22 @@ fn the_next_head_of_the_delegator_revokes_a_key_or_a_role() {
     assert_eq!(signs(&model, "a", 1, 20), Err(Reason::KeyNotListed), "a replay runs the whole law");
     model.release("targets", &targets(4));
     assert_eq!(signs(&model, "a", 2, 21), Err(Reason::KeyNotListed), "delegations that are gone list nobody");
+}
+
+#[test]
+fn a_key_that_a_delegators_head_lists_is_not_retired_by_hand() {
+    let mut model = model();
+    model.release("targets", &delegating(2, &[("a", 1, &[20], "a/*")]));
+    let retired = |model: &Model, number: u8| {
+        let key = model.keys.iter().find(|key| key.id() == key_id(number)).unwrap();
+        let around = Around { keys: &model.keys, roots: &model.roots, guards: &model.guards, now: model.now };
+        retire(key, around).map(|record| record.unwrap().state).map_err(|denial| denial.reason)
+    };
+    assert_eq!(retired(&model, 20), Err(Reason::KeyListed));
+    assert_eq!(retired(&model, 21), Ok(KeyState::Retired), "it signs nothing");
+    assert_eq!(retired(&model, 22), Ok(KeyState::Retired), "nobody delegates to b");
+    model.release("targets", &delegating(3, &[("a", 1, &[21], "a/*")]));
+    assert_eq!(retired(&model, 20), Ok(KeyState::Retired), "the next head left it out");
 }
 
 #[test]
@@ -220,7 +242,10 @@ fn plan(model: &Model, name: &str) -> Result<KeyPlan, Denial> {
         algorithm: Some(sealward::domain::algorithm::Algorithm::Ed25519),
         new_repository: false,
     };
-    plan_key(&request, Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, roots: &model.roots })
+    plan_key(
+        &request,
+        Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, unrecorded: 0, roots: &model.roots },
+    )
 }
 
 #[test]

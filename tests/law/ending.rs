@@ -10,7 +10,7 @@ use sealward::domain::outcome::{Denial, Reason};
 use crate::values::{DAY, Model, NOW, key_id, record, root};
 
 fn around(model: &Model) -> Around<'_> {
-    Around { keys: &model.keys, roots: &model.roots, now: model.now }
+    Around { keys: &model.keys, roots: &model.roots, guards: &model.guards, now: model.now }
 }
 
 fn key(model: &Model, number: u8) -> KeyRecord {
@@ -76,11 +76,12 @@ fn where_no_root_decides_the_last_active_key_of_a_role_stays() {
     assert_eq!(retired(&model, 1).unwrap_err().reason, Reason::LastSigner, "a pending key signs nothing");
     model.put(11, KeyState::Active);
     assert!(retired(&model, 1).unwrap().is_some());
-    let mut rooted = rooted();
-    rooted.add(21, "releases", KeyState::Active);
-    assert_eq!(retired(&rooted, 21).unwrap_err().reason, Reason::LastSigner, "a root says nothing about delegations");
-    rooted.add(22, "releases", KeyState::Active);
-    assert!(retired(&rooted, 21).unwrap().is_some());
+    let mut elsewhere = rooted();
+    elsewhere.guards.remove(&Role::Targets);
+    elsewhere.add(21, "releases", KeyState::Active);
+    assert_eq!(retired(&elsewhere, 21).unwrap_err().reason, Reason::LastSigner, "who delegates to it is not held here");
+    elsewhere.add(22, "releases", KeyState::Active);
+    assert!(retired(&elsewhere, 21).unwrap().is_some());
 }
 
 // --- destroying ---

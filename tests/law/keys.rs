@@ -26,7 +26,10 @@ fn plan_as(model: &Model, names: &[&str], change: impl FnOnce(&mut KeyRequest<'_
     let mut request =
         KeyRequest { repository: &repository, roles: &roles, keystore: None, algorithm: None, new_repository: false };
     change(&mut request);
-    plan_key(&request, Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, roots: &model.roots })
+    plan_key(
+        &request,
+        Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, unrecorded: 0, roots: &model.roots },
+    )
 }
 
 fn empty() -> Model {
@@ -68,16 +71,24 @@ fn timestamp_and_snapshot_are_a_legal_set_and_its_key_signs_both_under_two_guard
 }
 
 #[test]
-fn a_set_never_contains_root_and_holds_no_other_pair() {
+fn a_set_never_contains_root_and_the_policy_names_every_other_but_timestamp_and_snapshot() {
     assert_eq!(set(&["root"]).unwrap_err().reason, Reason::OfflineRole);
     assert_eq!(set(&["root", "timestamp", "snapshot"]).unwrap_err().reason, Reason::OfflineRole);
-    for bad in
-        [&[][..], &["targets", "snapshot"], &["targets", "timestamp"], &["a", "b"], &["timestamp", "snapshot", "a"]]
-    {
-        assert_eq!(set(bad).unwrap_err().reason, Reason::RoleSet, "{bad:?}");
+    assert_eq!(set(&[]).unwrap_err().reason, Reason::RoleSet);
+    let mut model = empty();
+    for name in ["a", "b"] {
+        let limits = model.policy.roles[&Role::Targets].clone();
+        model.policy.roles.insert(role(name), limits);
     }
-    assert!(set(&["timestamp", "snapshot"]).is_ok());
-    assert!(set(&["releases"]).is_ok());
+    for bad in [&["targets", "snapshot"][..], &["targets", "timestamp"], &["a", "b"], &["timestamp", "snapshot", "a"]] {
+        assert_eq!(plan(&model, bad).unwrap_err().reason, Reason::RoleSet, "{bad:?}");
+        model.policy.role_sets = vec![bad.iter().map(|name| role(name)).collect()];
+        assert!(plan(&model, bad).is_ok(), "{bad:?}");
+        assert_eq!(plan(&model, &[bad[0], "b"]).is_err(), bad != ["a", "b"], "exactly that set");
+        model.policy.role_sets.clear();
+    }
+    assert!(plan(&model, &["timestamp", "snapshot"]).is_ok());
+    assert!(plan(&model, &["a"]).is_ok());
 }
 
 #[test]
@@ -199,6 +210,8 @@ fn a_repository_has_at_most_max_keys_that_are_not_destroyed() {
 #[test]
 fn keystore_and_algorithm_are_the_requests_else_the_policys_and_never_made_up() {
     let mut model = empty();
+    model.limits("timestamp").keystores = vec!["hsm".parse().unwrap()];
+    model.limits("timestamp").algorithms = vec![Algorithm::EcdsaP384];
     let asked = plan_as(&model, &["timestamp"], |request| {
         request.keystore = Some("hsm".parse().unwrap());
         request.algorithm = Some(Algorithm::EcdsaP384);
@@ -219,6 +232,8 @@ fn keystore_and_algorithm_are_the_requests_else_the_policys_and_never_made_up() 
 fn two_roles_whose_policies_disagree_need_the_keystore_and_the_algorithm_named() {
     let mut model = empty();
     model.limits("timestamp").keystore = Some("hsm".parse().unwrap());
+    model.limits("snapshot").keystores = vec!["hsm".parse().unwrap()];
+    model.limits("timestamp").algorithms = vec![Algorithm::EcdsaP256];
     assert_eq!(plan(&model, &["timestamp", "snapshot"]).unwrap_err().reason, Reason::Malformed);
     let named = plan_as(&model, &["timestamp", "snapshot"], |request| request.keystore = Some("hsm".parse().unwrap()));
     assert_eq!(named.unwrap().keystore.as_str(), "hsm");
@@ -227,4 +242,70 @@ fn two_roles_whose_policies_disagree_need_the_keystore_and_the_algorithm_named()
     assert_eq!(plan(&model, &["timestamp", "snapshot"]).unwrap_err().reason, Reason::Malformed);
     let named = plan_as(&model, &["timestamp", "snapshot"], |request| request.algorithm = Some(Algorithm::EcdsaP256));
     assert_eq!(named.unwrap().algorithm, Algorithm::EcdsaP256);
+}
+
+// --- templates ---
+
+#[test]
+fn no_key_is_made_where_or_of_an_algorithm_that_the_role_does_not_name() {
+    let mut model = empty();
+    let asking = |model: &Model, keystore: &str, algorithm| {
+        let keystore = Some(keystore.parse().unwrap());
+        plan_as(model, &["timestamp"], |request| (request.keystore, request.algorithm) = (keystore, Some(algorithm)))
+            .map(drop)
+            .map_err(|denial| denial.reason)
+    };
+    assert_eq!(asking(&model, "software", Algorithm::Ed25519), Ok(()));
+    assert_eq!(asking(&model, "hsm", Algorithm::Ed25519), Err(Reason::NoKeyTemplate));
+    assert_eq!(asking(&model, "software", Algorithm::RsaPss4096), Err(Reason::NoKeyTemplate));
+    model.limits("timestamp").keystores = vec!["hsm".parse().unwrap()];
+    model.limits("timestamp").algorithms = vec![Algorithm::EcdsaP256];
+    assert_eq!(asking(&model, "hsm", Algorithm::EcdsaP256), Ok(()));
+    let limits = model.limits("timestamp");
+    (limits.keystore, limits.algorithm) = (None, None);
+    assert_eq!(asking(&model, "software", Algorithm::EcdsaP256), Err(Reason::NoKeyTemplate));
+    model.limits("timestamp").keystores.clear();
+    assert_eq!(asking(&model, "hsm", Algorithm::EcdsaP256), Err(Reason::NoKeyTemplate), "nothing named allows nothing");
+}
+
+#[test]
+fn every_role_of_a_key_allows_its_keystore_and_its_algorithm() {
+    let mut model = empty();
+    model.limits("timestamp").algorithms = vec![Algorithm::EcdsaP256];
+    let asked = plan_as(&model, &["timestamp", "snapshot"], |request| request.algorithm = Some(Algorithm::EcdsaP256));
+    assert_eq!(asked.unwrap_err().reason, Reason::NoKeyTemplate, "snapshot does not");
+}
+
+#[test]
+fn a_role_has_at_most_max_pending_keys_that_wait_for_a_root() {
+    let mut model = Model::new();
+    model.limits("timestamp").max_pending_keys = 2;
+    for number in [41, 42] {
+        assert!(plan(&model, &["timestamp"]).is_ok());
+        model.add(number, "timestamp", KeyState::Pending);
+    }
+    assert_eq!(plan(&model, &["timestamp"]).unwrap_err().reason, Reason::KeyLimit);
+    assert!(plan(&model, &["snapshot"]).is_ok(), "other roles go on");
+    model.put(41, KeyState::Active);
+    assert!(plan(&model, &["timestamp"]).is_ok());
+}
+
+#[test]
+fn keys_that_were_begun_and_never_recorded_count_too() {
+    let mut model = Model::new();
+    model.policy.max_keys = 4;
+    let with = |unrecorded| {
+        let (repository, roles) = (repository(), set(&["timestamp"]).unwrap());
+        let request = KeyRequest {
+            repository: &repository,
+            roles: &roles,
+            keystore: None,
+            algorithm: None,
+            new_repository: false,
+        };
+        let Model { policy, keys, guards, roots, .. } = &model;
+        plan_key(&request, Known { policy, keys, guards, unrecorded, roots }).map(drop)
+    };
+    assert!(with(0).is_ok());
+    assert_eq!(with(1).unwrap_err().reason, Reason::KeyLimit);
 }

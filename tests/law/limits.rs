@@ -159,6 +159,7 @@ fn explaining_tells_of_a_limit_as_signing_does() {
         may_delegate: true,
         attendance: Attendance { pending: &model.pending, grants: &model.grants, caller: &model.caller },
         caller: crate::values::CALLER,
+        frozen: sealward::domain::freeze::Frozen::NOTHING,
     });
     assert_eq!(judged.unwrap_err().reason, Reason::SignatureLimit);
 }

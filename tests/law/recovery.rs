@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sealward::domain::guard::Guard;
 use sealward::domain::key::KeyState;
-use sealward::domain::law::recover::{Recovered, Situation, after_rotation};
+use sealward::domain::law::recover::{Recovered, Situation, after_rotation, by_operators};
 use sealward::domain::law::roots::seed;
 use sealward::domain::name::{Role, Sha256Digest};
 use sealward::domain::outcome::{Denial, Reason};
@@ -32,7 +32,7 @@ fn rotated(name: &str, new: u8) -> Model {
     let old = model.guard(name).head.as_ref().unwrap().signatures.keys().copied().collect::<BTreeSet<_>>();
     for key in old {
         let record = model.keys.iter_mut().find(|record| record.id() == key).unwrap();
-        *record = record.with_state(KeyState::Retired, NOW);
+        *record = record.with_state(KeyState::Retired, model.now);
     }
     model
 }
@@ -143,6 +143,42 @@ fn no_root_decides_about_a_delegated_role_and_a_forked_repository_begins_nothing
     assert!(refused(&model, "releases").detail.contains("delegated"));
     model.roots.fork = Some(Sha256Digest::of(b"another"));
     assert_eq!(refused(&model, "timestamp").reason, Reason::Latched);
+}
+
+/// The act itself is weighed where people are: `a_recovery_by_two_operators_waits_for_the_second_and_is_used_once`.
+#[test]
+fn two_operators_begin_an_epoch_whatever_roots_say_and_bar_its_keys_all_the_same() {
+    let mut model = pushed();
+    model.seed("releases", &targets(4));
+    for name in ["timestamp", "releases"] {
+        let situation = Situation {
+            guard: model.guard(name),
+            keys: &model.keys,
+            roots: &model.roots,
+            lists_unreadable_keys: true,
+            goes_on_from: None,
+            now: NOW,
+        };
+        let begun = by_operators(&situation).unwrap().begun;
+        assert_eq!((begun.name.epoch, &begun.barred), (2, &model.guard(name).signers));
+        let above = Situation { goes_on_from: Some(version(12)), ..situation };
+        assert_eq!(by_operators(&above).unwrap_err().reason, Reason::RecoveryNotAllowed, "it only lowers");
+    }
+    let begun = recover_by_operators(&model);
+    model.guards.insert(Role::Timestamp, begun);
+    assert_eq!(model.refusal("timestamp", &timestamp(1, 1)), Reason::EpochClosed, "new keys only");
+    model.roots.fork = Some(Sha256Digest::of(b"another"));
+    let situation = situation_of(&model);
+    assert_eq!(by_operators(&situation).unwrap_err().reason, Reason::Latched);
+}
+
+fn situation_of(model: &Model) -> Situation<'_> {
+    let (guard, keys, roots) = (model.guard("timestamp"), &model.keys, &model.roots);
+    Situation { guard, keys, roots, lists_unreadable_keys: false, goes_on_from: None, now: NOW }
+}
+
+fn recover_by_operators(model: &Model) -> Guard {
+    by_operators(&situation_of(model)).unwrap().begun
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn new_repository(model: &Model) -> Result<Vec<Guard>, Denial> {
     let (repository, roles) = (repository(), RoleSet::new([Role::Timestamp].into()).unwrap());
     let request =
         KeyRequest { repository: &repository, roles: &roles, keystore: None, algorithm: None, new_repository: true };
-    let known = Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, roots: &model.roots };
+    let known =
+        Known { policy: &model.policy, keys: &model.keys, guards: &model.guards, unrecorded: 0, roots: &model.roots };
     plan_key(&request, known).map(|plan| plan.guards)
 }
 
@@ -104,15 +105,54 @@ fn a_seeded_head_is_cosigned_and_never_contradicted() {
 }
 
 #[test]
-fn seeding_happens_once() {
+fn published_metadata_raises_a_guard_and_never_lowers_it() {
     let mut model = Model::new();
     let first = seed_from(&model, "timestamp", &timestamp(7, 3)).unwrap();
     assert_eq!(first.revision, 2, "a guard seeded as 0 may still learn what was published");
     model.guards.insert(Role::Timestamp, first);
-    assert_eq!(seed_from(&model, "timestamp", &timestamp(8, 3)).unwrap_err().reason, Reason::AlreadySeeded);
+    for lower in [1, 6, 7] {
+        let denial = seed_from(&model, "timestamp", &timestamp(lower, 3)).unwrap_err();
+        assert_eq!(denial.reason, Reason::AlreadySeeded, "{lower}: {}", denial.detail);
+    }
+    let raised = seed_from(&model, "timestamp", &timestamp(700, 3)).unwrap();
+    assert_eq!((raised.revision, raised.head.as_ref().unwrap().version.get()), (3, 700));
+    assert!(raised.has_released(version(700)) && raised.has_released(version(7)));
+    assert_eq!(raised.head.as_ref().unwrap().signatures.len(), 0, "no key here has signed it");
+    model.guards.insert(Role::Timestamp, raised);
+    assert_eq!(model.refusal("timestamp", &timestamp(8, 3)), Reason::Rollback);
+}
+
+#[test]
+fn a_guard_that_released_is_raised_too_and_keeps_its_rate() {
     let mut model = Model::new();
     model.release("targets", &targets(1));
-    assert_eq!(seed_from(&model, "targets", &targets(5)).unwrap_err().reason, Reason::AlreadySeeded);
+    let before = model.guards[&Role::Targets].clone();
+    let raised = seed_from(&model, "targets", &targets(5)).unwrap();
+    assert_eq!((raised.rate, raised.revision), (before.rate, before.revision + 1));
+    model.guards.insert(Role::Targets, raised);
+    assert_eq!(model.refusal("targets", &targets(4)), Reason::Rollback);
+    assert!(model.allows("targets", &targets(6)));
+}
+
+#[test]
+fn a_published_version_with_other_bytes_than_the_released_is_told_as_what_it_is() {
+    let mut model = Model::new();
+    model.release("targets", &targets(1));
+    let other = expiring(&targets(1), NOW.plus_seconds(3 * DAY));
+    assert_eq!(seed_from(&model, "targets", &other).unwrap_err().reason, Reason::Equivocation);
+}
+
+#[test]
+fn what_published_metadata_lists_does_not_fall_either() {
+    let mut model = Model::new();
+    model.guards.clear();
+    model.seed("timestamp", &timestamp(7, 30));
+    assert_eq!(seed_from(&model, "timestamp", &timestamp(8, 29)).unwrap_err().reason, Reason::ListedRollback);
+    model.seed("snapshot", &snapshot(7, &[("releases", 2), ("targets", 3)]));
+    let fewer = snapshot(8, &[("targets", 3)]);
+    assert_eq!(seed_from(&model, "snapshot", &fewer).unwrap_err().reason, Reason::EntryRemoved);
+    let jumped = snapshot(900, &[("releases", 700), ("targets", 800)]);
+    assert!(seed_from(&model, "snapshot", &jumped).is_ok(), "another signer's steps are not ours to bound");
 }
 
 #[test]

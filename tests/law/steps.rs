@@ -211,6 +211,7 @@ fn judging_without_a_permit_says_the_same_as_deciding() {
             may_delegate: true,
             now: model.now,
             caller: CALLER,
+            frozen: sealward::domain::freeze::Frozen::NOTHING,
             attendance: sealward::domain::law::attended::Attendance {
                 pending: &model.pending,
                 grants: &model.grants,

@@ -7,6 +7,7 @@ use sealward::domain::algorithm::Algorithm;
 use sealward::domain::key::RoleSet;
 use sealward::domain::name::{Role, Sha256Digest};
 use sealward::domain::root::Roots;
+use sealward::domain::switches::Switches;
 use sealward::ledger::sqlite::{SqliteLedger, create};
 use sealward::ledger::{Change, Expect, Identity, Intent, Kept, Ledger, LedgerError, Unit, View};
 
@@ -18,7 +19,7 @@ const ROOT: &[u8] = b"the file of a root";
 
 /// Makes a ledger with something in every table, and closes it.
 fn fill(directory: &Path) {
-    create(directory, &identity()).unwrap();
+    create(directory, &identity(), &Switches::new(None)).unwrap();
     let ledger = SqliteLedger::open(directory, false).unwrap();
     let mut model = Model::new();
     model.roots.trusted = Some(root(1, &[(Role::Timestamp, &[1]), (Role::Snapshot, &[2]), (Role::Targets, &[3])]));
@@ -31,8 +32,10 @@ fn fill(directory: &Path) {
         begun: NOW,
     };
     let digest = Sha256Digest::of(ROOT);
+    let switches = Change::Switches(super::switches::stopped());
     let file = Change::RootFile { repository: repository(), version: version(1), digest, file: ROOT.to_vec() };
-    commit_one(&ledger, Unit { changes: vec![Change::IntentBegins(intent), file], ..Unit::default() }).unwrap();
+    commit_one(&ledger, Unit { changes: vec![Change::IntentBegins(intent), file, switches], ..Unit::default() })
+        .unwrap();
     let changes = model
         .keys
         .iter()
@@ -81,6 +84,7 @@ struct Memory {
     checkpoint: Option<(u64, String)>,
     kept: Vec<Option<Kept>>,
     root_file: Option<Vec<u8>>,
+    switches: Switches,
 }
 
 fn read(directory: &Path) -> Result<Memory, LedgerError> {
@@ -93,6 +97,7 @@ fn read(directory: &Path) -> Result<Memory, LedgerError> {
         checkpoint: ledger.newest_checkpoint()?,
         kept: view.guards.values().map(|guard| ledger.guard(&guard.name)).collect::<Result<_, _>>()?,
         root_file: ledger.root_file(&Sha256Digest::of(ROOT))?,
+        switches: Switches::clone(&ledger.switches()),
         view: View::clone(&view),
     })
 }
@@ -103,6 +108,7 @@ fn a_bit_that_flips_anywhere_is_refused_or_without_effect() {
     fill(directory.path());
     let memory = read(directory.path()).unwrap();
     assert_eq!((memory.view.keys.len(), memory.view.guards.len(), memory.leaves.len()), (3, 3, 5));
+    assert_eq!((memory.switches.freezes.len(), memory.switches.latches.len()), (1, 1));
     assert_eq!((memory.intents.len(), memory.root_file.as_deref()), (1, Some(ROOT)));
     let whole = fs::read(directory.path().join(DATABASE)).unwrap();
     let damaged = tempfile::tempdir().unwrap();

@@ -118,6 +118,7 @@ pub(super) fn what_is_absent_has_revision_0(open: Open<'_>) {
             Expect::Guard(name, _) => Expect::Guard(name, 1),
             Expect::Key(key, _) => Expect::Key(key, 1),
             Expect::Roots(repository, _) => Expect::Roots(repository, 1),
+            Expect::Switches(_) => Expect::Switches(2),
             Expect::Pending(id, _) => Expect::Pending(id, 1),
         };
         let unit = Unit { expects: vec![wrong], ..Unit::default() };

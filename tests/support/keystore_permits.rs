@@ -25,6 +25,8 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
     let policy = RepositoryPolicy {
         repositories: Pattern::new("test/*").unwrap(),
         roles: BTreeMap::from([(role.clone(), RolePolicy::default_for(&role))]),
+        role_patterns: Vec::new(),
+        role_sets: Vec::new(),
         require_root: false,
         require_snapshot_bytes: false,
         max_keys: 10,
@@ -64,6 +66,7 @@ pub(crate) fn permit(key: &PublicKey, message: &[u8]) -> Permit<Online> {
         may_delegate: true,
         now,
         caller: "a test",
+        frozen: sealward::domain::freeze::Frozen::NOTHING,
         attendance: Attendance { pending: &[], grants: &grants, caller: &caller },
     };
     match decide(&situation).unwrap() {

@@ -30,7 +30,7 @@ fn two_keys(world: World) -> (World, PathBuf) {
 }
 
 fn refusal(world: &World) -> KeystoreError {
-    match open(&world.settings, &Secrets::default(), false) {
+    match open(&world.settings, &Secrets::default(), true) {
         Ok(_) => panic!("the keystore opened"),
         Err(error) => error,
     }

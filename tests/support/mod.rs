@@ -63,7 +63,7 @@ algorithm = "ecdsa-p384"
 
 [[grant]]
 callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "operate", "audit", "status"]
+verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "freeze", "operate", "audit", "status"]
 repositories = ["**"]
 roles = ["**"]
 "#;

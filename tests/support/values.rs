@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use sealward::domain::algorithm::Algorithm;
 use sealward::domain::approval::Pending;
 use sealward::domain::caller::Caller;
+use sealward::domain::freeze::{Freeze, FreezeScope, Frozen};
 use sealward::domain::grant::Grants;
 use sealward::domain::guard::Guard;
 use sealward::domain::key::{ContentKind, KeyRecord, KeyState, RoleSet};
@@ -151,6 +152,8 @@ pub fn policy() -> RepositoryPolicy {
     RepositoryPolicy {
         repositories: Pattern::new("demo").unwrap(),
         roles: [Role::Timestamp, Role::Snapshot, Role::Targets].map(online).into(),
+        role_patterns: Vec::new(),
+        role_sets: Vec::new(),
         require_root: false,
         require_snapshot_bytes: false,
         max_keys: 100,
@@ -166,6 +169,7 @@ pub struct Model {
     pub guards: BTreeMap<Role, Guard>,
     pub roots: Roots,
     pub attached: Option<AttachedSnapshot>,
+    pub freezes: Vec<Freeze>,
     pub may_delegate: bool,
     pub now: Instant,
     pub pending: Vec<Pending>,
@@ -187,6 +191,7 @@ impl Model {
             guards: [Role::Timestamp, Role::Snapshot, Role::Targets].map(guard).into(),
             roots: Roots::unrooted(repository()),
             attached: None,
+            freezes: Vec::new(),
             may_delegate: true,
             now: NOW,
             pending: Vec::new(),
@@ -249,7 +254,14 @@ impl Model {
             now: self.now,
             caller: CALLER,
             attendance: Attendance { pending: &self.pending, grants: &self.grants, caller: &self.caller },
+            frozen: Frozen::for_caller(&self.freezes, &self.caller, self.grants.persons()),
         })
+    }
+
+    /// Freezes a scope.
+    pub fn freeze(&mut self, scope: FreezeScope) {
+        let (by, reason_code) = ("unix:0".to_owned(), "drill".parse().unwrap());
+        self.freezes.push(Freeze { scope, since: NOW, by, reason_code });
     }
 
     /// Decides and releases with every permitted key. The keys that signed anew.

@@ -32,6 +32,7 @@ fn in_words(index: u64, leaf: &Value) -> Option<String> {
         ("", text("repository").map(str::to_owned)),
         ("", text("role").map(str::to_owned)),
         ("version ", number("version").map(|version| version.to_string())),
+        ("", text("subject").map(str::to_owned)),
         ("reason ", text("reason").map(str::to_owned)),
         ("count ", number("count").map(|count| count.to_string())),
         ("request ", text("request").map(str::to_owned)),

@@ -8,11 +8,13 @@ use crate::config::error::Code;
 use crate::config::report::Report;
 use crate::config::schema;
 use crate::config::settings::{
-    LedgerSettings, LimitSettings, LogFormat, LogKeySettings, LogLevel, LogSettings, ObserveSettings,
+    ClockSettings, LedgerSettings, LimitSettings, LogFormat, LogKeySettings, LogLevel, LogSettings, MachineSettings,
+    ObserveSettings,
 };
 use crate::config::table::Section;
 use crate::domain::name::Role;
 use crate::domain::policy::Policies;
+use crate::domain::quota::{Quotas, Rate};
 
 use super::{place, secret};
 
@@ -68,6 +70,46 @@ pub(in crate::config) fn log(root: &Section<'_>, report: &mut Report) -> LogSett
     settings
 }
 
+/// `[clock]`
+pub(in crate::config) fn clock(root: &Section<'_>, report: &mut Report) -> ClockSettings {
+    let mut settings = ClockSettings { skew_seconds: 60, jump_seconds: 60 };
+    let Some(section) = root.find("clock").and_then(|node| node.section(schema::CLOCK, report)) else {
+        return settings;
+    };
+    for (key, setting) in [("skew", &mut settings.skew_seconds), ("jump", &mut settings.jump_seconds)] {
+        if let Some(node) = section.find(key)
+            && let Some(seconds) = node.seconds(report)
+        {
+            if !(LEAST_STRAY..=LONGEST_STRAY).contains(&seconds) {
+                node.report(Code::OutOfRange, "a clock may stray by 5s to 24h", report);
+            }
+            *setting = seconds;
+        }
+    }
+    settings
+}
+
+/// Seconds. A leap second, a coarse clock at wake-up and a slow commit are no reason to stop.
+const LEAST_STRAY: u64 = 5;
+/// Seconds. Beyond it the check would mean nothing: a timestamp lives for days.
+const LONGEST_STRAY: u64 = 24 * 60 * 60;
+
+/// `[machine]`
+pub(in crate::config) fn machine(root: &Section<'_>, base: &Path, report: &mut Report) -> MachineSettings {
+    let mut settings = MachineSettings { check: true, id_file: "/etc/machine-id".into() };
+    let Some(section) = root.find("machine").and_then(|node| node.section(schema::MACHINE, report)) else {
+        return settings;
+    };
+    settings.check = section.flag("check", settings.check, report);
+    if let Some(node) = section.find("id_file") {
+        if !settings.check {
+            node.report(Code::Conflict, "means nothing with check = false; remove one", report);
+        }
+        settings.id_file = place::path(&node, base, report).unwrap_or(settings.id_file);
+    }
+    settings
+}
+
 /// `[observe]`
 pub(in crate::config) fn observe(root: &Section<'_>, base: &Path, report: &mut Report) -> Option<ObserveSettings> {
     let section = root.find("observe")?.section(schema::OBSERVE, report)?;
@@ -105,6 +147,7 @@ pub(in crate::config) fn limits(root: &Section<'_>, policies: &Policies, report:
         bytes_in_flight: (256 << 20).max(2 * message_bytes(policies)),
         answer_patience: Duration::from_secs(30),
         batch_items: 256,
+        quotas: Quotas::default(),
     };
     let section = root.find("limits").and_then(|node| node.section(schema::LIMITS, report));
     let Some(section) = section else { return settings };
@@ -139,9 +182,33 @@ pub(in crate::config) fn limits(root: &Section<'_>, policies: &Policies, report:
         settings.answer_patience = Duration::from_secs(seconds);
     }
     settings.batch_items = section.count("batch_items", 1..=65_536, settings.batch_items, report);
+    settings.quotas = quotas(&section, report);
     settings
 }
 
+/// What one caller, and one key, may take.
+fn quotas(section: &Section<'_>, report: &mut Report) -> Quotas {
+    let default = Quotas::default();
+    let leaves = u64::from(default.denial_leaves_per_minute);
+    let leaves = section.number("denial_leaves_per_minute", 1..=MOST_DENIAL_LEAVES, leaves, report);
+    Quotas {
+        request_rate_per_caller: rate(section, "request_rate_per_caller", default.request_rate_per_caller, report),
+        signature_rate_per_key: rate(section, "signature_rate_per_key", default.signature_rate_per_key, report),
+        denial_leaves_per_minute: u32::try_from(leaves).unwrap_or(default.denial_leaves_per_minute),
+    }
+}
+
+fn rate(section: &Section<'_>, key: &str, default: Rate, report: &mut Report) -> Rate {
+    let Some(rate) = section.find(key).and_then(|node| node.section(schema::RATE, report)) else { return default };
+    let mut number = |key, default: u32| {
+        let number = rate.number(key, 1..=u64::from(u32::MAX), u64::from(default), report);
+        u32::try_from(number).unwrap_or(default)
+    };
+    Rate { per_minute: number("per_minute", default.per_minute), burst: number("burst", default.burst) }
+}
+
+/// A thousand a second: above that a disk fills in days.
+const MOST_DENIAL_LEAVES: u64 = 60_000;
 /// Seconds.
 const LONGEST_DEADLINE: u64 = 60 * 60;
 /// Names, framing and the signatures around a signed snapshot.

@@ -8,4 +8,5 @@ pub(super) mod oidc;
 pub(super) mod person;
 pub(super) mod place;
 pub(super) mod repository;
+mod roles;
 pub(super) mod secret;

@@ -7,11 +7,11 @@ use crate::config::report::Report;
 use crate::config::schema::{self, TableKeys};
 use crate::config::table::{Node, Section};
 use crate::domain::algorithm::Algorithm;
-use crate::domain::name::{InvalidName, KeystoreName, Pattern, RepositoryName, Role, Version};
+use crate::domain::name::{InvalidName, KeystoreName, Pattern, RepositoryName, Version};
 use crate::domain::policy::{Custody, DESTROY_DELAY_SECONDS, ReleaseRate, RepositoryPolicy, RolePolicy};
 use crate::domain::thresholds::Thresholds;
 
-use super::place;
+use super::{place, roles};
 
 /// Keys that are not destroyed: a rotation of every role every month for a year fits.
 const MAX_KEYS: usize = 64;
@@ -71,13 +71,14 @@ fn repository(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Opt
     let require_snapshot_bytes = section.flag("require_snapshot_bytes", false, report);
     let max_keys = section.count("max_keys", 1..=10_000, MAX_KEYS, report);
     let destroy_delay = section.find("destroy_delay").and_then(|node| node.seconds(report));
-    let roles = match section.find("role") {
-        Some(node) => roles(&node, keystores, report),
-        None => BTreeMap::new(),
-    };
+    let read = section.find("role").map(|node| roles::roles(&node, keystores, report)).unwrap_or_default();
+    let role_sets = roles::role_sets(&section, &read, report);
+    let roles::Roles { named: roles, patterns: role_patterns } = read;
     Some(RepositoryPolicy {
         repositories: repositories?,
         roles,
+        role_patterns,
+        role_sets,
         require_root,
         require_snapshot_bytes,
         max_keys,
@@ -103,31 +104,14 @@ fn wildcard(text: &str) -> Result<Pattern, String> {
     Ok(pattern)
 }
 
-fn roles(node: &Node<'_>, keystores: &[String], report: &mut Report) -> BTreeMap<Role, RolePolicy> {
-    let mut roles = BTreeMap::new();
-    for (name, at, node) in node.named_entries(report) {
-        let role = match name.parse() {
-            Ok(Role::Root) => {
-                let advice =
-                    "root is offline by type; it signs in a ceremony (sealward-ceremony), so take this table away";
-                report.error(Code::OfflineRole, at, advice);
-                continue;
-            }
-            Ok(role) => role,
-            Err(error) => {
-                report.error(Code::InvalidName, at, error.to_string());
-                continue;
-            }
-        };
-        let Some(section) = node.section(schema::ROLE, report) else { continue };
-        let policy = role_policy(&role, &section, keystores, report);
-        roles.insert(role, policy);
-    }
-    roles
-}
-
-fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report: &mut Report) -> RolePolicy {
-    let default = RolePolicy::default_for(role);
+/// The limits of a role, or of the roles of a pattern.
+pub(super) fn role_policy(
+    role: &str,
+    default: RolePolicy,
+    section: &Section<'_>,
+    keystores: &[String],
+    report: &mut Report,
+) -> RolePolicy {
     let custody = custody(section, default.custody, report);
     let expiry = section.find("max_expiry").and_then(|node| node.seconds(report));
     let keystore = section.find("keystore").and_then(|node| {
@@ -150,6 +134,7 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
         }
     }
     let approval_expiry = section.find("approval_expiry").and_then(|node| node.seconds(report));
+    let (keystores, algorithms) = roles::allowed_keys(section, keystores, custody, report);
     RolePolicy {
         custody,
         max_expiry_seconds: expiry
@@ -174,6 +159,10 @@ fn role_policy(role: &Role, section: &Section<'_>, keystores: &[String], report:
         max_pending: section.count("max_pending", 1..=MOST_PENDING, default.max_pending, report),
         keystore,
         algorithm,
+        keystores,
+        algorithms,
+        max_pending_keys: section.count("max_pending_keys", 1..=10_000, default.max_pending_keys, report),
+        unguarded: false,
     }
 }
 
@@ -185,7 +174,7 @@ fn custody(section: &Section<'_>, default: Custody, report: &mut Report) -> Cust
     }
 }
 
-fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<KeystoreName> {
+pub(super) fn keystore(node: &Node<'_>, keystores: &[String], report: &mut Report) -> Option<KeystoreName> {
     let name = node.parsed(Code::InvalidName, str::parse::<KeystoreName>, report)?;
     if !keystores.iter().any(|known| known == name.as_str()) {
         let advice = match schema::nearest(name.as_str(), keystores.iter().map(String::as_str)) {

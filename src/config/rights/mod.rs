@@ -13,7 +13,7 @@ use crate::domain::grant::{Grant, Verb};
 use crate::domain::name::{Pattern, RepositoryName};
 use crate::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
 
-pub(super) use self::reach::{Reached, reached, repositories_of};
+pub(super) use self::reach::{Reached, reached, reaches_root, repositories_of};
 pub use self::who::{UnknownCaller, Who};
 pub(super) use self::who::{caller_covers, caller_meets, comes};
 
@@ -106,7 +106,9 @@ impl Configuration {
             for found in reached(&grant, &policies, budget)? {
                 let order = found.order;
                 let mut right = right(found, *place);
-                right.blocked = absent.map(str::to_owned).or(right.blocked);
+                let nobody = right.verb == Verb::Approve && who.is_no_person();
+                let nobody = nobody.then_some("approvals count persons, and this caller is no [[person]]");
+                right.blocked = absent.or(nobody).map(str::to_owned).or(right.blocked);
                 let same = |(_, known): &&mut (usize, Right)| {
                     known.verb == right.verb && known.repository == right.repository && known.role == right.role
                 };

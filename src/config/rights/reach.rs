@@ -60,12 +60,11 @@ pub(in crate::config) fn reached<'p>(
                 continue;
             }
             let Some(policy) = policies.get(*order) else { continue };
-            if verb == Verb::ManageRoots && grant.roles.iter().any(|roles| roles.matches(Role::Root.as_str())) {
+            if reaches_root(verb) && grant.roles.iter().any(|roles| roles.matches(Role::Root.as_str())) {
                 found.push(Reached { role: Some(Role::Root.to_string()), ..row(repository, *order) });
             }
-            for (role, limits) in &policy.roles {
-                budget.spend(grant.roles.len())?;
-                if has_no_delegations(verb, role) || !grant.roles.iter().any(|roles| roles.matches(role.as_str())) {
+            for (role, limits) in policy.limits() {
+                if has_no_delegations(verb, role) || !meets(&grant.roles, role, budget)? {
                     continue;
                 }
                 let blocked = blocked(verb, limits).map(str::to_owned);
@@ -115,9 +114,25 @@ pub(in crate::config) fn repositories_of(
     Ok(found)
 }
 
+/// Whether a grant's roles meet a role, or a pattern of delegated roles.
+fn meets(roles: &[Pattern], role: &str, budget: &mut Budget) -> Result<bool, Exhausted> {
+    let Some(role) = Pattern::new(role) else { return Ok(false) };
+    for roles in roles {
+        if budget.meet(roles, &role)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// `manage-roots` stages roots, and `approve` for root is for acts of two operators. Nothing signs for it.
+pub(in crate::config) fn reaches_root(verb: Verb) -> bool {
+    matches!(verb, Verb::ManageRoots | Verb::Approve)
+}
+
 /// Only targets and delegated roles delegate.
-fn has_no_delegations(verb: Verb, role: &Role) -> bool {
-    verb == Verb::Delegate && matches!(role, Role::Timestamp | Role::Snapshot | Role::Root)
+fn has_no_delegations(verb: Verb, role: &str) -> bool {
+    verb == Verb::Delegate && matches!(role, "timestamp" | "snapshot" | "root")
 }
 
 /// What the role's custody excludes.
@@ -126,6 +141,7 @@ fn blocked(verb: Verb, limits: &RolePolicy) -> Option<&'static str> {
         (Verb::Sign | Verb::Delegate | Verb::Approve | Verb::ManageKeys, Custody::Offline) => {
             Some("the role is offline: its keys are not here, and it signs in a ceremony only")
         }
+        (Verb::Approve, Custody::Online) => Some("the role is online: nobody is asked before it signs"),
         _ => None,
     }
 }

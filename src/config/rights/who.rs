@@ -82,6 +82,16 @@ impl Who {
         })
     }
 
+    /// Whether this is one caller that is nobody's: behind a group or a wildcard there may be a person.
+    pub(in crate::config) fn is_no_person(&self) -> bool {
+        let one = |identity: &CallerPattern| match identity {
+            CallerPattern::UnixGroup(_) | CallerPattern::Person(_) => false,
+            CallerPattern::Dns(pattern) | CallerPattern::Uri(pattern) => pattern.is_exact(),
+            CallerPattern::UnixUser(_) | CallerPattern::Token { .. } | CallerPattern::Anonymous(_) => true,
+        };
+        self.person().is_none() && self.identities.iter().any(one)
+    }
+
     /// The identities.
     pub(in crate::config) fn identities(&self) -> &[CallerPattern] {
         &self.identities

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::File;
 use crate::config::overlap::{Budget, Exhausted};
 use crate::config::report::Report;
-use crate::config::rights::{Reached, caller_covers, reached, repositories_of};
+use crate::config::rights::{Reached, caller_covers, reached, reaches_root, repositories_of};
 use crate::domain::grant::{Grant, Scope, Verb};
 use crate::domain::name::{Pattern, Role};
 use crate::domain::policy::RepositoryPolicy;
@@ -94,7 +94,7 @@ fn patterns_that_match_nothing(
     }
     let mut roles: BTreeSet<&Role> =
         met.iter().filter_map(|order| policies.get(*order)).flat_map(|policy| policy.roles.keys()).collect();
-    if grant.verbs.contains(&Verb::ManageRoots) {
+    if grant.verbs.iter().any(|verb| reaches_root(*verb)) {
         roles.insert(&Role::Root);
     }
     for pattern in &grant.roles {

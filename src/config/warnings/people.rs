@@ -3,14 +3,16 @@
 use super::File;
 use crate::config::overlap::{Budget, Exhausted};
 use crate::config::report::Report;
-use crate::config::rights::{caller_covers, caller_meets, comes};
+use crate::config::rights::{Who, caller_covers, caller_meets, comes};
 use crate::domain::caller::CallerPattern;
+use crate::domain::grant::{Grant, Verb};
 use crate::domain::person::Person;
 
 pub(super) fn collect(file: &File<'_>, budget: &mut Budget, report: &mut Report) -> Result<(), Exhausted> {
     for (at, grant) in file.grants {
         callers_that_never_come(*at, "this grant names a caller", &grant.callers, file, report);
         repeated(*at, &grant.callers, report);
+        approvers_who_are_nobody(*at, grant, file, report);
     }
     for (index, (at, person)) in file.people.iter().enumerate() {
         let what = format!("`{}` has an identity", person.name);
@@ -38,6 +40,17 @@ fn callers_that_never_come(at: usize, what: &str, callers: &[CallerPattern], fil
         };
         let detail = format!("{what} that no listener lets in: none is for {kind}");
         report.warning("caller-never-comes", at, detail);
+    }
+}
+
+/// Approvals count persons, so that one caller never counts twice.
+fn approvers_who_are_nobody(at: usize, grant: &Grant, file: &File<'_>, report: &mut Report) {
+    if !grant.verbs.contains(&Verb::Approve) {
+        return;
+    }
+    for caller in grant.callers.iter().filter(|caller| Who::only(caller, file.persons).is_no_person()) {
+        let detail = format!("`{caller}` may approve and is no [[person]]: its approvals never count");
+        report.warning("approver-no-person", at, detail);
     }
 }
 

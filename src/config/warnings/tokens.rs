@@ -48,5 +48,5 @@ fn every_job_of(identity: &IdentitySettings) -> Option<&'static str> {
         identity.claims.iter().any(|claim| Some(&claim.name) == name.as_ref())
     };
     let whose = ["repository_id", "project_id"].into_iter().find(binds);
-    whose.filter(|_| !NARROWING.iter().any(|name| binds(name)))
+    whose.filter(|_| !NARROWING.iter().any(binds))
 }

@@ -1,6 +1,5 @@
 //! Whose certificates count: authorities, revocation lists and the deny-list, read together.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,6 +14,7 @@ use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode as _;
 
 use super::deny::DenyList;
+use super::file;
 use super::provider;
 use crate::config::settings::MtlsSettings;
 
@@ -52,7 +52,7 @@ impl Callers {
 /// Every certificate of a PEM file; at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-    let bytes = fs::read(path).map_err(|error| failed(&error))?;
+    let bytes = file::read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = found.map_err(|error| failed(&error))?;
     if found.is_empty() { Err(failed(&"holds no certificate in PEM")) } else { Ok(found) }
@@ -62,7 +62,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// everybody whom it is about, and the other listeners must not fall with it.
 fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-    let bytes = fs::read(path).map_err(|error| failed(&error))?;
+    let bytes = file::read(path)?;
     let lists: Vec<CertificateRevocationListDer<'static>> = if bytes.starts_with(&[0x30]) {
         vec![bytes.into()]
     } else {

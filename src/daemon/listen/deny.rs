@@ -1,9 +1,9 @@
 //! The deny-list: keys and certificates that are turned away, whoever signed them.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
+use super::file;
 use crate::domain::name::Sha256Digest;
 
 /// Digests, as `docs/configuration.md` describes the file.
@@ -13,18 +13,10 @@ pub(super) struct DenyList {
     certificates: BTreeSet<[u8; 32]>,
 }
 
-/// The largest file in bytes: some hundred thousand entries.
-const LARGEST: u64 = 16 << 20;
-
 impl DenyList {
     /// Reads a file whole, or not at all: an entry that is misread would let somebody in.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
-        let bytes = fs::metadata(path).map_err(|error| failed(&error))?.len();
-        if bytes > LARGEST {
-            return Err(failed(&format_args!("has {bytes} bytes; a deny-list has at most {LARGEST}")));
-        }
-        let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+        let text = String::from_utf8(file::read(path)?).map_err(|_| format!("{}: is no UTF-8", path.display()))?;
         Self::parse(&text).map_err(|(line, what)| format!("{}:{line}: {what}", path.display()))
     }
 

@@ -5,6 +5,7 @@ mod activated;
 mod bind;
 mod callers;
 mod deny;
+mod file;
 mod standing;
 mod tls;
 
@@ -99,6 +100,8 @@ pub(super) fn door_limits(limits: &LimitSettings) -> Limits {
         bytes_in_flight,
         answer_patience,
         batch_items,
+        // The engine's: they are among its rules.
+        quotas: _,
     } = *limits;
     Limits {
         connections: max_connections,

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::daemon::tokens::Tokens;
+use crate::domain::freeze::FreezeScope;
 use crate::door::limits::LimitsInForce;
 use crate::engine::{BUCKETS, Engine, KeyUse};
 use crate::keystore::Condition;
@@ -38,6 +39,7 @@ impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.requests(&mut encoder)?;
         self.supersedes(&mut encoder)?;
+        self.over_quota(&mut encoder)?;
         self.stages(&mut encoder)?;
         self.guards(&mut encoder)?;
         self.keys(&mut encoder)?;
@@ -82,6 +84,15 @@ impl Page {
         let mut metric = encoder.encode_descriptor("supersedes", help, None, MetricType::Counter)?;
         for (role, count) in self.0.metrics().supersedes() {
             ConstCounter::new(count).encode(metric.encode_family(&[("role", role)])?)?;
+        }
+        Ok(())
+    }
+
+    fn over_quota(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Requests, signatures and leaves of denials beyond a quota";
+        let mut metric = encoder.encode_descriptor("over_quota", help, None, MetricType::Counter)?;
+        for (quota, count) in self.0.metrics().over_quota() {
+            ConstCounter::new(count).encode(metric.encode_family(&[("quota", quota.name())])?)?;
         }
         Ok(())
     }
@@ -252,6 +263,13 @@ impl Page {
         let metric =
             encoder.encode_descriptor("audit_tree_size", "Leaves of the audit log", None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(size).unwrap_or(i64::MAX)).encode(metric)?;
+        let mut metric = encoder.encode_descriptor("freezes", "Freezes in force", None, MetricType::Gauge)?;
+        let freezes = self.0.freezes();
+        for kind in FreezeScope::KINDS {
+            let count = freezes.iter().filter(|freeze| freeze.scope.kind() == kind).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(metric.encode_family(&[("scope", kind)])?)?;
+        }
         let mut metric = encoder.encode_descriptor("latch", "Latches in force", None, MetricType::Gauge)?;
         for latch in self.0.latches().unwrap_or_default() {
             let labels = [("name", latch.name), ("scope", latch.scope.as_str())];

@@ -161,7 +161,7 @@ pub struct Today<'a> {
 /// Why something pending can no longer lead to a signature; `None` while it can. Acts are weighed by their own verbs.
 pub fn void(pending: &Pending, today: Today<'_>) -> Option<&'static str> {
     let Subject::Signature(binding) = &pending.subject else { return None };
-    let limits = today.policy.and_then(|policy| policy.roles.get(&binding.guard.role));
+    let limits = today.policy.and_then(|policy| policy.role(&binding.guard.role));
     let Some(limits) = limits.filter(|limits| limits.custody == Custody::Attended) else {
         return Some("the role is not attended any more");
     };

@@ -24,7 +24,7 @@ pub fn schedule(record: &KeyRecord, delay_seconds: i64, around: Around<'_>) -> R
     if record.history.destruction.is_some() {
         return Ok(None);
     }
-    check_unlisted(record, around.roots)?;
+    check_unlisted(record, around)?;
     let since = retired.history.retired.unwrap_or(around.now);
     let due = since.plus_seconds(delay_seconds).max(around.now);
     let destruction = Some(Destruction { due, begun: None, failed: None });

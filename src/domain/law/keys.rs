@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::domain::algorithm::Algorithm;
 use crate::domain::guard::{Guard, listed};
 use crate::domain::key::{KeyRecord, KeyState, RoleSet};
+use crate::domain::law::key_template::{check_allowed, check_number};
 use crate::domain::law::sign::{first_epoch, role_limits};
 use crate::domain::name::{KeystoreName, RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
-use crate::domain::policy::{Custody, RepositoryPolicy};
+use crate::domain::policy::{Custody, RepositoryPolicy, RolePolicy};
 use crate::domain::public_key::PublicKey;
 use crate::domain::root::Roots;
 
@@ -36,6 +37,8 @@ pub struct Known<'a> {
     pub keys: &'a [KeyRecord],
     /// Its guards in their newest epochs.
     pub guards: &'a BTreeMap<Role, Guard>,
+    /// How many keys of it were begun and never recorded: a token may hold them.
+    pub unrecorded: usize,
     /// Its roots.
     pub roots: &'a Roots,
 }
@@ -58,26 +61,34 @@ pub struct KeyPlan {
 /// Decides about a new key.
 pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, Denial> {
     let KeyRequest { repository, roles, .. } = request;
-    let limits = roles.iter().map(|role| role_limits(known.policy, repository, role)).collect::<Result<Vec<_>, _>>()?;
-    let largest_message = limits.iter().map(|limits| limits.max_payload_bytes).max().unwrap_or_default();
-    let living = known.keys.iter().filter(|key| key.state != KeyState::Destroyed).count();
-    if living >= known.policy.max_keys {
-        return Err(Denial::new(Reason::KeyLimit, format!("{repository} has {living} keys")));
+    if !known.policy.allows_set(roles) {
+        let names: Vec<_> = roles.iter().map(Role::as_str).collect();
+        let detail = format!("role_sets of {repository} does not name {} together", names.join(", "));
+        return Err(Denial::new(Reason::RoleSet, detail));
     }
+    let limits = roles
+        .iter()
+        .map(|role| Ok((role, role_limits(known.policy, repository, role)?)))
+        .collect::<Result<Vec<_>, Denial>>()?;
+    let largest_message = limits.iter().map(|(_, limits)| limits.max_payload_bytes).max().unwrap_or_default();
+    check_number(repository, &limits, known)?;
     let mut guards = Vec::new();
     if request.new_repository {
         if !known.guards.is_empty() || known.roots.revision > 0 {
             return Err(Denial::new(Reason::NotNew, format!("{repository} has a guard or a root")));
         }
-        let signing = known.policy.roles.iter().filter(|(_, limits)| limits.custody != Custody::Offline);
+        let guarded =
+            |(role, limits): &(&Role, &RolePolicy)| limits.custody != Custody::Offline && !role.is_unguarded();
+        let signing = known.policy.roles.iter().filter(guarded);
         guards.extend(signing.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
     } else {
         let new = roles.iter().filter(|role| is_new_delegated(role, known));
         guards.extend(new.map(|role| Guard::seeded_as_zero(first_epoch(repository, role))));
     }
     let keystore =
-        choose("keystore", request.keystore.clone(), limits.iter().filter_map(|limits| limits.keystore.clone()))?;
-    let algorithm = choose("algorithm", request.algorithm, limits.iter().filter_map(|limits| limits.algorithm))?;
+        choose("keystore", request.keystore.clone(), limits.iter().filter_map(|(_, limits)| limits.keystore.clone()))?;
+    let algorithm = choose("algorithm", request.algorithm, limits.iter().filter_map(|(_, limits)| limits.algorithm))?;
+    check_allowed(&limits, &keystore, algorithm)?;
     Ok(KeyPlan { keystore, algorithm, state: first_state(roles, known), guards, largest_message })
 }
 
@@ -98,6 +109,7 @@ fn choose<T: PartialEq>(what: &str, named: Option<T>, of_policies: impl Iterator
 fn is_new_delegated(role: &Role, known: Known<'_>) -> bool {
     let Some(snapshot) = known.guards.get(&Role::Snapshot) else { return false };
     matches!(role, Role::Delegated(_))
+        && !role.is_unguarded()
         && !known.guards.contains_key(role)
         && snapshot.name.epoch == 1 // a recovered one may have left entries behind
         && !snapshot.withdrawn.contains_key(&format!("{role}.json"))
@@ -107,8 +119,11 @@ fn is_new_delegated(role: &Role, known: Known<'_>) -> bool {
 /// In an unrooted repository a role's first key is active at once; elsewhere a root activates. Keys of delegated roles
 /// are listed by their delegators alone, which the law asks at each signature.
 fn first_state(roles: &RoleSet, known: Known<'_>) -> KeyState {
-    let has_active =
-        |role: &Role| known.keys.iter().any(|key| key.state == KeyState::Active && key.roles.contains(role));
+    // A key that a recovery barred signs for nobody any more, whatever its state.
+    let barred = |role: &Role, key: &KeyRecord| known.guards.get(role).is_some_and(|it| it.barred.contains(&key.id()));
+    let signs =
+        |role: &Role, key: &KeyRecord| key.state == KeyState::Active && key.roles.contains(role) && !barred(role, key);
+    let has_active = |role: &Role| known.keys.iter().any(|key| signs(role, key));
     if roles.iter().all(|role| matches!(role, Role::Delegated(_))) {
         return KeyState::Active;
     }

@@ -3,7 +3,9 @@
 pub mod attended;
 pub mod ceremony;
 pub mod challenge;
+pub mod clock;
 pub mod destroy;
+mod key_template;
 pub mod keys;
 pub mod recover;
 pub mod retire;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::guard::{Guard, GuardName};
+use crate::domain::guard::{Guard, GuardName, Head};
 use crate::domain::key::{KeyRecord, KeyState};
 use crate::domain::name::{Role, Sha256Digest};
 use crate::domain::outcome::{Denial, Reason};
@@ -157,16 +157,45 @@ pub fn seed(
         return Err(Denial::new(Reason::WrongRole, detail));
     }
     let seeded = Guard { signers: listed, ..Guard::seeded_from(name.clone(), statement, now, by) };
-    match existing {
-        Some(guard) if guard.name.epoch > 1 => {
+    match (existing, existing.and_then(|guard| guard.head.as_ref())) {
+        (Some(guard), _) if guard.name.epoch > 1 => {
             Err(Denial::new(Reason::AlreadySeeded, format!("the guard of {name} began by a recovery")))
         }
-        Some(guard) if guard.head.is_some() => {
-            Err(Denial::new(Reason::AlreadySeeded, format!("the guard of {name} has a head")))
-        }
-        Some(guard) => Ok(Guard { revision: guard.revision + 1, ..seeded }),
-        None => Ok(seeded),
+        (Some(guard), Some(head)) => raised(guard, head, statement, seeded),
+        (Some(guard), None) => Ok(Guard { revision: guard.revision + 1, ..seeded }),
+        (None, _) => Ok(seeded),
     }
+}
+
+/// Published metadata is a floor: it raises a guard that stands lower, and never lowers one.
+fn raised(guard: &Guard, head: &Head, statement: &Statement, seeded: Guard) -> Result<Guard, Denial> {
+    let (name, version) = (&guard.name, statement.version());
+    if version == head.version && statement.digest() != head.digest {
+        let detail = format!(
+            "{} {version} was released here with digest {}, and published with {}: somebody else signs with these keys",
+            name.role,
+            head.digest,
+            statement.digest()
+        );
+        return Err(Denial::new(Reason::Equivocation, detail));
+    }
+    if version <= head.version {
+        let detail = format!("the guard of {name} stands at {}, the file is {version}", head.version);
+        return Err(Denial::new(Reason::AlreadySeeded, detail));
+    }
+    // What others released may have jumped; what it lists does not fall all the same.
+    guard.check_listing(&head.listing, statement.listing(), u64::MAX, u64::MAX)?;
+    let mut released = guard.released.clone();
+    released.insert(version, statement.digest());
+    let signers = guard.signers.union(&seeded.signers).copied().collect();
+    Ok(Guard {
+        head: seeded.head,
+        previous_listing: head.listing.clone(),
+        released,
+        signers,
+        revision: guard.revision.saturating_add(1),
+        ..guard.clone()
+    })
 }
 
 fn check_not_latched(roots: &Roots) -> Result<(), Denial> {
@@ -213,8 +242,8 @@ fn check_lists_active(candidate: &VerifiedRoot, retire: &BTreeSet<KeyId>, known:
 /// No key that a root gives to root, or to an offline role, is within reach of this daemon.
 fn check_no_offline_key_here(candidate: &VerifiedRoot, known: Known<'_>) -> Result<(), Denial> {
     for (role, keys) in &candidate.roles {
-        let offline = *role == Role::Root
-            || known.policy.roles.get(role).is_some_and(|limits| limits.custody == Custody::Offline);
+        let offline =
+            *role == Role::Root || known.policy.role(role).is_some_and(|limits| limits.custody == Custody::Offline);
         let here = |id: &&KeyId| known.held.contains(id) || known.keys.iter().any(|key| key.id() == **id);
         if offline && let Some(id) = keys.keys.keys().find(here) {
             return Err(Denial::new(Reason::RootListsKeyHere, format!("key {id}, listed for {role}")));

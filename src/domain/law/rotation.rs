@@ -204,7 +204,7 @@ fn half_signed(standing: Standing<'_>) -> Vec<Role> {
     let trusted = standing.roots.trusted.as_ref();
     // Snapshot first: a new snapshot needs a new timestamp.
     let roles = [Role::Targets, Role::Snapshot, Role::Timestamp].into_iter();
-    let online = |role: &Role| standing.policy.roles.get(role).is_some_and(|limits| limits.custody != Custody::Offline);
+    let online = |role: &Role| standing.policy.role(role).is_some_and(|limits| limits.custody != Custody::Offline);
     let changes = |role: &Role| trusted.is_none_or(|trusted| !same_keys(trusted, staged, role));
     let half = |role: &Role| {
         let Some(head) = standing.guards.get(role).and_then(|guard| guard.head.as_ref()) else { return false };

@@ -2,9 +2,8 @@
 
 use tonic::{Request, Response, Status};
 
-use super::Door;
-use super::present;
-use crate::engine::Reloaded;
+use super::{Door, freezes, present};
+use crate::engine::{LatchOrder, Reloaded};
 use crate::wire::v1::{self, admin_service_server::AdminService};
 
 #[tonic::async_trait]
@@ -25,6 +24,35 @@ impl AdminService for Door {
         self.serve(request, |door, call, _| async move {
             let status = door.engine.status(&call).await?;
             Ok(present::status(status, door.engine.verifier_key(), door.engine.time()))
+        })
+        .await
+    }
+
+    async fn freeze(&self, request: Request<v1::FreezeRequest>) -> Result<Response<v1::FreezeResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let v1::FreezeRequest { scope, reason_code } = request;
+            let (freeze, changed) = door.engine.freeze(&call, freezes::order(scope)?, &reason_code).await?;
+            Ok(v1::FreezeResponse { freeze: Some(freezes::present(&freeze)), changed })
+        })
+        .await
+    }
+
+    async fn thaw(&self, request: Request<v1::ThawRequest>) -> Result<Response<v1::ThawResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let changed = door.engine.thaw(&call, freezes::order(request.scope)?).await?;
+            Ok(v1::ThawResponse { changed })
+        })
+        .await
+    }
+
+    async fn resolve_latch(
+        &self,
+        request: Request<v1::ResolveLatchRequest>,
+    ) -> Result<Response<v1::ResolveLatchResponse>, Status> {
+        self.serve(request, |door, call, request| async move {
+            let v1::ResolveLatchRequest { name, repository, keep, keystore } = request;
+            let latches = door.engine.resolve_latch(&call, LatchOrder { name, repository, keep, keystore }).await?;
+            Ok(v1::ResolveLatchResponse { latches: latches.into_iter().map(present::latch).collect() })
         })
         .await
     }

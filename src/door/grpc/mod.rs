@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod body;
 mod call;
+mod freezes;
 mod keys;
 mod present;
 mod root;

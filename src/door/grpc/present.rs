@@ -9,7 +9,8 @@ use crate::domain::root::{Roots, VerifiedRoot};
 use crate::domain::thresholds::Thresholds;
 use crate::domain::time::Instant;
 use crate::engine::{
-    ConfigurationStatus, DelegationMet, Explanation, KeySigned, KeyUse, Released, Signed, Status, Waiting, key_forms,
+    ConfigurationStatus, DelegationMet, Explanation, KeySigned, KeyUse, Latch, Released, Signed, Status, Waiting,
+    key_forms,
 };
 use crate::wire::v1;
 
@@ -236,17 +237,25 @@ pub(super) fn grant(grant: &Grant) -> v1::GrantSummary {
 }
 
 pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::StatusResponse {
-    let Status { dev, ledger_id, latches, keystores, guards, key_uses, tree_size, warnings, started, configuration } =
-        status;
+    let Status {
+        dev,
+        ledger_id,
+        latches,
+        freezes,
+        keystores,
+        guards,
+        key_uses,
+        tree_size,
+        warnings,
+        started,
+        configuration,
+    } = status;
     v1::StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dev,
         ledger_id,
         state: if latches.is_empty() { "serving" } else { "latched" }.to_owned(),
-        latches: latches
-            .into_iter()
-            .map(|latch| v1::Latch { name: latch.name.to_owned(), scope: latch.scope, cause: latch.cause })
-            .collect(),
+        latches: latches.into_iter().map(latch).collect(),
         keystores: keystores
             .into_iter()
             .map(|store| v1::KeystoreStatus {
@@ -277,7 +286,13 @@ pub(super) fn status(status: Status, verifier_key: &str, now: Instant) -> v1::St
         warnings,
         started: started.to_string(),
         configuration: configuration.map(in_force),
+        freezes: freezes.iter().map(super::freezes::present).collect(),
     }
+}
+
+pub(super) fn latch(latch: Latch) -> v1::Latch {
+    let Latch { name, scope, cause, resolve } = latch;
+    v1::Latch { name: name.to_owned(), scope, cause, resolve }
 }
 
 fn in_force(status: ConfigurationStatus) -> v1::Configuration {

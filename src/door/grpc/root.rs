@@ -90,8 +90,8 @@ impl RootService for Door {
         request: Request<v1::RecoverGuardRequest>,
     ) -> Result<Response<v1::RecoverGuardResponse>, Status> {
         self.serve(request, |door, call, request| async move {
-            let v1::RecoverGuardRequest { repository, role, goes_on_from } = request;
-            let begun = door.engine.recover_guard(&call, &repository, &role, goes_on_from).await?;
+            let v1::RecoverGuardRequest { repository, role, goes_on_from, by_operators } = request;
+            let begun = door.engine.recover_guard(&call, &repository, &role, goes_on_from, by_operators).await?;
             let NewEpoch { epoch, goes_on_from, closed_at, barred } = begun;
             let barred = barred.iter().map(ToString::to_string).collect();
             Ok(v1::RecoverGuardResponse { epoch, goes_on_from, closed_at, barred })

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Prepared, Results, predecessor_failed, set};
+use crate::domain::freeze::Frozen;
 use crate::domain::guard::Guard;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::attended::{Attendance, Wait};
@@ -22,6 +23,8 @@ pub(super) struct Allowed {
     pub(super) index: usize,
     pub(super) decision: Decision,
     pub(super) view: Arc<View>,
+    /// The revision of freezes and latches that it saw.
+    pub(super) switches: u64,
     /// What the decision read, with the revisions that it saw.
     pub(super) expects: Vec<Expect>,
     /// Earlier items of this attempt that it builds on, by index.
@@ -62,6 +65,9 @@ impl Engine {
     ) -> Decided {
         let caller = call.caller.to_string();
         let now = self.now();
+        // Read once: what an item was built on saw the same freezes.
+        let (latched, switches) = (self.check_latches(), self.ledger.switches());
+        let frozen = Frozen::for_caller(&switches.freezes, &call.caller, rules.grants.persons());
         let mut tentative: BTreeMap<(RepositoryName, Role), (Guard, usize)> = BTreeMap::new();
         let mut allowed: Vec<Allowed> = Vec::new();
         let mut repeats = Vec::new();
@@ -81,6 +87,10 @@ impl Engine {
             };
             if own.is_some_and(same) {
                 continue; // another key over a head that has no signatures yet: the next pass cosigns
+            }
+            if let Err(latched) = &latched {
+                set(results, index, Err(latched.clone()));
+                continue;
             }
             let view = match self.ledger.view(&item.repository) {
                 Ok(view) => view,
@@ -102,17 +112,21 @@ impl Engine {
             let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller };
             let decided = rules
                 .policy(&item.repository)
-                .and_then(|policy| Ok((policy, situation(item, policy, &view, &guards, now, &caller, attendance)?)))
+                .and_then(|policy| {
+                    Ok((policy, situation(item, policy, &view, &guards, now, (&caller, frozen), attendance)?))
+                })
                 .and_then(|(policy, situation)| Ok((policy, law::decide(&situation)?)));
             match decided {
                 Ok((_, Answer::Pending(wait))) if earlier.is_empty() => waiting.push((index, wait)),
                 Ok((_, Answer::Pending(_))) => {} // what it would be bound to is not released yet: the next pass asks
                 Ok((policy, Answer::Permit(decision))) => {
                     let decision = *decision;
-                    let expects = expectations(item, policy, &decision, &view, &guards, &read);
+                    let mut expects = expectations(item, policy, &decision, &view, &guards, &read);
+                    expects.push(Expect::Switches(switches.revision));
                     let delegators = delegators(item, &guards);
                     let view = Arc::clone(&view);
-                    let item_allowed = Allowed { index, decision, view, expects, builds_on: earlier, delegators };
+                    let (switches, builds_on) = (switches.revision, earlier);
+                    let item_allowed = Allowed { index, decision, view, switches, expects, builds_on, delegators };
                     if let Some(guard) = item_allowed.decision.tentative() {
                         tentative.insert((item.repository.clone(), item.role.clone()), (guard, index));
                     }
@@ -133,7 +147,7 @@ pub(in crate::engine) fn situation<'a>(
     view: &'a View,
     guards: &'a BTreeMap<Role, Guard>,
     now: crate::domain::time::Instant,
-    caller: &'a str,
+    (caller, frozen): (&'a str, Frozen<'a>),
     attendance: Attendance<'a>,
 ) -> Result<Situation<'a>, Denial> {
     let keys = match item.key {
@@ -152,6 +166,7 @@ pub(in crate::engine) fn situation<'a>(
         may_delegate: item.may_delegate,
         now,
         caller,
+        frozen,
         attendance,
     })
 }
@@ -212,7 +227,7 @@ fn expectations(
 ) -> Vec<Expect> {
     let mut expects = vec![Expect::Roots(item.repository.clone(), view.roots.revision)];
     let mut roles = read.clone();
-    let counts = policy.roles.get(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
+    let counts = policy.role(&item.role).is_some_and(|limits| limits.max_signatures.refuse.is_some());
     for (id, _) in &decision.judgement().keys {
         if let Some(record) = view.keys.iter().find(|record| record.id() == *id) {
             expects.push(Expect::Key(*id, record.revision));

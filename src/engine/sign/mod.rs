@@ -3,6 +3,7 @@
 mod decide;
 mod prepare;
 mod release;
+mod unnamed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::domain::public_key::KeyId;
 use crate::domain::signature::Encoding;
 
 pub(super) use decide::situation;
-pub(super) use prepare::{Prepared, prepare};
+pub(super) use prepare::Prepared;
 pub(super) use release::listed_key_id;
 
 /// How often a decision is made again when what it rests on changed meanwhile.
@@ -29,7 +30,7 @@ const ATTEMPTS: usize = 5;
 pub struct SignItem {
     /// The repository's name.
     pub repository: String,
-    /// The role's name.
+    /// The role's name; empty with a key whose roles and the payload's type say it.
     pub role: String,
     /// One key by its id, or all eligible keys of the role.
     pub key: Option<String>,
@@ -107,8 +108,8 @@ impl Engine {
         let mut prepared: Vec<Option<Prepared>> = Vec::with_capacity(items.len());
         for item in items {
             let mut scope = Scope::default();
-            let outcome = match self.check_serving() {
-                Ok(()) => prepare(&rules, call, Verb::Sign, item, &mut scope).await,
+            let outcome = match self.check_serving(call).and_then(|()| self.admit_caller(call)) {
+                Ok(()) => self.understand(&rules, call, Verb::Sign, item, &mut scope).await,
                 Err(denial) => Err(denial),
             };
             let (ready, result) = match outcome {
@@ -129,16 +130,16 @@ impl Engine {
                 }
             }
         }
-        let mut answers = Vec::with_capacity(results.len());
-        for (result, scope) in results.into_iter().zip(&scopes) {
-            let result = result.unwrap_or_else(|| Err(Denial::new(Reason::Conflict, "the guard kept changing")));
-            let answer = match result {
-                Ok(signed) => Ok(signed),
-                Err(denial) => Err(self.refuse(call, "sign", scope, denial).await),
-            };
+        let open = || Err(Denial::new(Reason::Conflict, "the guard kept changing"));
+        let mut answers: Vec<_> = results.into_iter().map(|result| result.unwrap_or_else(open)).collect();
+        let denied = |(answer, scope): (&Result<Signed, Denial>, _)| Some((scope, answer.as_ref().err()?.clone()));
+        let refusals = answers.iter().zip(&scopes).filter_map(denied).collect();
+        let recorded = self.refuse_all(call, "sign", refusals).await;
+        let refused = answers.iter_mut().filter_map(|answer| answer.as_mut().err());
+        refused.zip(recorded).for_each(|(denial, recorded)| *denial = recorded);
+        for (answer, scope) in answers.iter().zip(&scopes) {
             self.metrics.count("sign", scope.role.as_ref(), answer.as_ref().err());
             self.metrics.observe(Stage::Total, begun.elapsed());
-            answers.push(answer);
         }
         answers
     }

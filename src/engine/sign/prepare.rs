@@ -83,7 +83,7 @@ pub(in crate::engine) async fn prepare(
     })
 }
 
-async fn read(payload: Arc<[u8]>, most: usize) -> Result<Statement, Denial> {
+pub(super) async fn read(payload: Arc<[u8]>, most: usize) -> Result<Statement, Denial> {
     if payload.len() <= LONG || payload.len() > most {
         return tuf::metadata::read_signed(&payload, most);
     }

@@ -20,7 +20,7 @@ use crate::domain::root::Roots;
 use crate::domain::root::VerifiedRoot;
 use crate::domain::signature::Signature;
 use crate::engine::{Call, Engine, Stage};
-use crate::keystore::desk::Priority;
+use crate::keystore::desk::{Asker, Place, Priority};
 use crate::ledger::{Change, CommitError, Unit, View};
 use crate::tuf;
 
@@ -77,8 +77,12 @@ impl Engine {
             Some(Err(denial)) => return Signing::Refused(denial),
             None => return Signing::Refused(Denial::new(Reason::Internal, "a permit without a record")),
         };
+        if let Err(denial) = self.admit_key(permit.key()) {
+            return Signing::Refused(denial);
+        }
         let (done, signed) = oneshot::channel();
-        desk.sign(permit, Arc::clone(&item.payload), priority, call.deadline, move |result| {
+        let place = Place { priority, asker: Asker::named(&call.caller.to_string()) };
+        desk.sign(permit, Arc::clone(&item.payload), place, call.deadline, move |result| {
             // The asker may have given up at its deadline.
             drop(done.send(result.map_err(|error| error.denial())));
         });
@@ -121,13 +125,15 @@ impl Engine {
                     self.count_replay(call);
                     unit_of.insert(index, None);
                     if failures.is_empty() {
-                        set(results, index, Ok(answer));
+                        if self.still_stands(allowed.switches) {
+                            set(results, index, Ok(answer));
+                        }
                         continue;
                     }
                     // Another key's device may have signed: that is told before the replay leaves.
                     let events = self.events(call, ready, &allowed, &signatures, &failures, &head);
                     units.push(Unit { events, ..Unit::default() });
-                    releases.push((index, answer));
+                    releases.push((index, answer, Some(allowed.switches)));
                 }
                 Some(guard) => {
                     let after = allowed
@@ -136,7 +142,8 @@ impl Engine {
                         .filter_map(|earlier| unit_of.get(earlier).copied().flatten())
                         .collect();
                     let events = self.events(call, ready, &allowed, &signatures, &failures, &guard);
-                    let payload = (ready.payload.len() <= KEPT_PAYLOAD_BYTES).then(|| ready.payload.to_vec());
+                    let kept = guard.head.is_some() && ready.payload.len() <= KEPT_PAYLOAD_BYTES;
+                    let payload = kept.then(|| ready.payload.to_vec());
                     unit_of.insert(index, Some(units.len()));
                     let approved = allowed.decision.approved();
                     let mut unit = Unit {
@@ -149,15 +156,16 @@ impl Engine {
                         unit.uses(approved);
                     }
                     units.push(unit);
-                    releases.push((index, answer));
+                    releases.push((index, answer, None));
                 }
             }
         }
         if units.is_empty() {
             return;
         }
-        for (result, (index, answer)) in self.commit(units).await.into_iter().zip(releases) {
+        for (result, (index, answer, replayed_under)) in self.commit(units).await.into_iter().zip(releases) {
             match result {
+                Ok(_) if replayed_under.is_some_and(|revision| !self.still_stands(revision)) => {}
                 Ok(_) => {
                     if let Some(Some(item)) = prepared.get(index)
                         && answer.signatures.iter().any(|one| one.step == Step::Supersede)
@@ -171,6 +179,11 @@ impl Engine {
                 Err(error) => set(results, index, Err(error.denial())),
             }
         }
+    }
+
+    /// Whether no freeze and no latch came since the decision. A replay has no commit that would tell.
+    fn still_stands(&self, revision: u64) -> bool {
+        self.ledger.switches().revision == revision
     }
 
     fn events(
@@ -188,7 +201,8 @@ impl Engine {
             let mut event = Event::new(now, &call.caller, "sign", &call.request, kind);
             event.repository = Some(item.repository.clone());
             event.role = Some(item.role.clone());
-            event.epoch = Some(guard.name.epoch);
+            // Without an epoch nobody takes the leaf for a guard's head.
+            event.epoch = (!item.role.is_unguarded()).then_some(guard.name.epoch);
             event.key = Some(*key);
             event.metadata_type = Some(item.statement.metadata_type());
             event.version = Some(item.statement.version());
@@ -203,6 +217,7 @@ impl Engine {
                 match step {
                     Some(Step::Advance) => EventKind::Advance,
                     Some(Step::Supersede) => EventKind::Supersede,
+                    Some(Step::Unguarded) => EventKind::Unguarded,
                     _ => EventKind::Cosign,
                 },
             );

@@ -18,14 +18,16 @@ use super::{Description, Keystore, KeystoreError};
 use prover::Prover;
 use queue::{Entry, NotTaken, Queue};
 
+mod lane;
 mod metrics;
 mod prover;
 mod queue;
 #[cfg(test)]
 mod tests;
 
+pub use lane::Asker;
 pub use metrics::DeskMetrics;
-pub use queue::Priority;
+pub use queue::{Place, Priority};
 
 /// A keystore with its queue and threads.
 ///
@@ -100,7 +102,7 @@ impl Desk {
         &self,
         permit: Permit<P>,
         message: Arc<[u8]>,
-        priority: Priority,
+        place: impl Into<Place>,
         deadline: Instant,
         on_done: impl FnOnce(Result<Signature, KeystoreError>) + Send + 'static,
     ) {
@@ -112,7 +114,7 @@ impl Desk {
                 self.shared.guarded(|shared| shared.sign(permit, &message))
             });
         }
-        self.submit(priority, deadline, move |shared| shared.sign(permit, &message), on_done);
+        self.submit(place.into(), deadline, move |shared| shared.sign(permit, &message), on_done);
     }
 
     /// Makes a key, behind everything that signs. `on_done` as for [`Desk::sign`].
@@ -122,7 +124,7 @@ impl Desk {
         deadline: Instant,
         on_done: impl FnOnce(Result<PublicKey, KeystoreError>) + Send + 'static,
     ) {
-        self.submit(Priority::Rest, deadline, move |shared| shared.generate(algorithm), on_done);
+        self.submit(Priority::Rest.into(), deadline, move |shared| shared.generate(algorithm), on_done);
     }
 
     /// Removes a private key for ever, behind everything that signs. `on_done` as for [`Desk::sign`].
@@ -132,12 +134,12 @@ impl Desk {
         deadline: Instant,
         on_done: impl FnOnce(Result<(), KeystoreError>) + Send + 'static,
     ) {
-        self.submit(Priority::Rest, deadline, move |shared| shared.destroy(&key), on_done);
+        self.submit(Priority::Rest.into(), deadline, move |shared| shared.destroy(&key), on_done);
     }
 
     fn submit<T: 'static>(
         &self,
-        priority: Priority,
+        place: Place,
         deadline: Instant,
         work: impl FnOnce(&Shared) -> Result<T, KeystoreError> + Send + 'static,
         on_done: impl FnOnce(Result<T, KeystoreError>) + Send + 'static,
@@ -152,7 +154,7 @@ impl Desk {
                 }
             });
         });
-        match self.shared.queue.push(priority, Entry { deadline, job }) {
+        match self.shared.queue.push(place, Entry { deadline, job }) {
             Ok(()) => {}
             Err((job, NotTaken::Closed)) => job(Turn::Refuse(KeystoreError::ShuttingDown)),
             Err((job, NotTaken::Full { waiting })) => {

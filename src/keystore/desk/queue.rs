@@ -1,9 +1,9 @@
-//! The bounded queue of a desk: three lanes, first in first out inside a lane.
+//! The bounded queue of a desk: three lanes, and inside a lane a turn for each asker.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::lane::{Asker, Lane};
 use super::metrics::DeskMetrics;
 use crate::keystore::lock;
 
@@ -16,6 +16,21 @@ pub enum Priority {
     Snapshot,
     /// Everything else.
     Rest,
+}
+
+/// Where in the queue, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Before whom.
+    pub priority: Priority,
+    /// For whom: those of one priority take turns.
+    pub asker: Asker,
+}
+
+impl From<Priority> for Place {
+    fn from(priority: Priority) -> Self {
+        Self { priority, asker: Asker::default() }
+    }
 }
 
 /// Work that waits.
@@ -42,7 +57,7 @@ pub(super) struct Queue<J> {
 }
 
 struct Inner<J> {
-    lanes: [VecDeque<Entry<J>>; 3],
+    lanes: [Lane<J>; 3],
     waiting: usize,
     /// What the watcher of deadlines sleeps towards.
     next_expiry: Option<Instant>,
@@ -55,21 +70,26 @@ impl<J> Queue<J> {
         Self { inner: Mutex::new(inner), work: Condvar::new(), clock: Condvar::new(), limit: limit.max(1), metrics }
     }
 
-    /// Takes an entry in, or gives the job back at once.
-    pub(super) fn push(&self, priority: Priority, entry: Entry<J>) -> Result<(), (J, NotTaken)> {
+    /// Takes an entry in, or gives the job back at once. Where the queue is full of another asker's work of this priority or
+    /// a lower one, the newest of that has to make room and is what comes back.
+    pub(super) fn push(&self, place: Place, entry: Entry<J>) -> Result<(), (J, NotTaken)> {
         let mut inner = lock(&self.inner);
         if inner.closed {
             return Err((entry.job, NotTaken::Closed));
         }
+        let mut crowded_out = None;
         if inner.waiting >= self.limit {
-            return Err((entry.job, NotTaken::Full { waiting: inner.waiting }));
+            let full = NotTaken::Full { waiting: inner.waiting };
+            let Some(newest) = inner.make_room(place) else { return Err((entry.job, full)) };
+            self.set_waiting(&mut inner, |waiting| waiting - 1);
+            crowded_out = Some((newest.job, full));
         }
         let deadline = entry.deadline;
         let [timestamp, snapshot, rest] = &mut inner.lanes;
-        match priority {
-            Priority::Timestamp => timestamp.push_back(entry),
-            Priority::Snapshot => snapshot.push_back(entry),
-            Priority::Rest => rest.push_back(entry),
+        match place.priority {
+            Priority::Timestamp => timestamp.push(place.asker, entry),
+            Priority::Snapshot => snapshot.push(place.asker, entry),
+            Priority::Rest => rest.push(place.asker, entry),
         }
         self.set_waiting(&mut inner, |waiting| waiting + 1);
         if inner.next_expiry.is_none_or(|earliest| deadline < earliest) {
@@ -78,7 +98,7 @@ impl<J> Queue<J> {
         }
         drop(inner);
         self.work.notify_one();
-        Ok(())
+        crowded_out.map_or(Ok(()), Err)
     }
 
     /// The next entry. Blocks; `None` when the queue is closed.
@@ -88,7 +108,7 @@ impl<J> Queue<J> {
             if inner.closed {
                 return None;
             }
-            if let Some(entry) = inner.lanes.iter_mut().find_map(VecDeque::pop_front) {
+            if let Some(entry) = inner.lanes.iter_mut().find_map(Lane::pop) {
                 self.set_waiting(&mut inner, |waiting| waiting - 1);
                 return Some(entry);
             }
@@ -119,7 +139,7 @@ impl<J> Queue<J> {
         let mut inner = lock(&self.inner);
         inner.closed = true;
         self.set_waiting(&mut inner, |_| 0);
-        let left = inner.lanes.iter_mut().flat_map(std::mem::take).map(|entry| entry.job).collect();
+        let left = inner.lanes.iter_mut().flat_map(Lane::drain).collect();
         drop(inner);
         self.work.notify_all();
         self.clock.notify_all();
@@ -134,6 +154,23 @@ impl<J> Queue<J> {
 }
 
 impl<J> Inner<J> {
+    /// Takes out the newest entry of the asker with the most of them, in the lowest lane first, when that has more than one
+    /// more than whoever comes.
+    fn make_room(&mut self, place: Place) -> Option<Entry<J>> {
+        let own: usize = self.lanes.iter().map(|lane| lane.count(place.asker)).sum();
+        let [timestamp, snapshot, rest] = &mut self.lanes;
+        let lanes = [(Priority::Rest, rest), (Priority::Snapshot, snapshot), (Priority::Timestamp, timestamp)];
+        for (_, lane) in lanes.into_iter().filter(|(priority, _)| *priority >= place.priority) {
+            if let Some((asker, count)) = lane.longest()
+                && asker != place.asker
+                && count > own + 1
+            {
+                return lane.drop_newest(asker);
+            }
+        }
+        None
+    }
+
     fn take_expired(&mut self, now: Instant) -> Vec<J> {
         let mut expired = Vec::new();
         if self.next_expiry.is_some_and(|earliest| earliest > now) {
@@ -141,14 +178,10 @@ impl<J> Inner<J> {
         }
         self.next_expiry = None;
         for lane in &mut self.lanes {
-            for entry in std::mem::take(lane) {
-                if entry.deadline <= now {
-                    expired.push(entry.job);
-                } else {
-                    self.next_expiry = Some(self.next_expiry.map_or(entry.deadline, |at| at.min(entry.deadline)));
-                    lane.push_back(entry);
-                }
-            }
+            let next = &mut self.next_expiry;
+            lane.take_expired(now, &mut expired, |deadline| {
+                *next = Some(next.map_or(deadline, |at| at.min(deadline)));
+            });
         }
         expired
     }
@@ -167,9 +200,9 @@ mod tests {
         let queue = Queue::new(10, Arc::default());
         let pushed = [(Priority::Rest, 1), (Priority::Snapshot, 2), (Priority::Rest, 3), (Priority::Timestamp, 4)];
         for (priority, job) in pushed {
-            assert!(queue.push(priority, entry(job, 60_000)).is_ok());
+            assert!(queue.push(priority.into(), entry(job, 60_000)).is_ok());
         }
-        assert!(queue.push(Priority::Timestamp, entry(5, 60_000)).is_ok());
+        assert!(queue.push(Priority::Timestamp.into(), entry(5, 60_000)).is_ok());
         let order: Vec<_> = (0..5).map(|_| queue.pop().unwrap().job).collect();
         assert_eq!(order, [4, 5, 2, 1, 3]);
     }
@@ -178,9 +211,9 @@ mod tests {
     fn a_full_queue_gives_the_job_back() {
         let queue = Queue::new(2, Arc::default());
         for job in 0..2 {
-            assert!(queue.push(Priority::Rest, entry(job, 60_000)).is_ok());
+            assert!(queue.push(Priority::Rest.into(), entry(job, 60_000)).is_ok());
         }
-        let (job, why) = queue.push(Priority::Timestamp, entry(9, 60_000)).unwrap_err();
+        let (job, why) = queue.push(Priority::Timestamp.into(), entry(9, 60_000)).unwrap_err();
         assert_eq!((job, why), (9, NotTaken::Full { waiting: 2 }));
     }
 
@@ -188,7 +221,7 @@ mod tests {
     fn only_what_is_late_expires() {
         let queue = Queue::new(10, Arc::default());
         for (job, milliseconds) in [(1, 60_000), (2, 1), (3, 20), (4, 60_000)] {
-            assert!(queue.push(Priority::Rest, entry(job, milliseconds)).is_ok());
+            assert!(queue.push(Priority::Rest.into(), entry(job, milliseconds)).is_ok());
         }
         let mut expired = Vec::new();
         while expired.len() < 2 {
@@ -198,6 +231,48 @@ mod tests {
         assert_eq!(queue.pop().unwrap().job, 1);
         assert_eq!(queue.close(), [4]);
         assert!(queue.pop().is_none() && queue.expired().is_none());
-        assert_eq!(queue.push(Priority::Rest, entry(5, 1)).unwrap_err().1, NotTaken::Closed);
+        assert_eq!(queue.push(Priority::Rest.into(), entry(5, 1)).unwrap_err().1, NotTaken::Closed);
+    }
+
+    fn place(priority: Priority, asker: &str) -> Place {
+        Place { priority, asker: Asker::named(asker) }
+    }
+
+    #[test]
+    fn askers_of_one_priority_take_turns() {
+        let queue = Queue::new(10, Arc::default());
+        for (asker, job) in [("greedy", 1), ("greedy", 2), ("greedy", 3), ("modest", 11), ("modest", 12), ("other", 21)]
+        {
+            assert!(queue.push(place(Priority::Rest, asker), entry(job, 60_000)).is_ok());
+        }
+        let order: Vec<_> = (0..6).map(|_| queue.pop().unwrap().job).collect();
+        assert_eq!(order, [1, 11, 21, 2, 12, 3]);
+    }
+
+    #[test]
+    fn who_fills_the_queue_makes_room_for_others_and_not_for_itself() {
+        let queue = Queue::new(4, Arc::default());
+        for job in 1..=4 {
+            assert!(queue.push(place(Priority::Rest, "greedy"), entry(job, 60_000)).is_ok());
+        }
+        let full = NotTaken::Full { waiting: 4 };
+        assert_eq!(queue.push(place(Priority::Rest, "greedy"), entry(5, 60_000)), Err((5, full)));
+        let newest = queue.push(place(Priority::Rest, "modest"), entry(11, 60_000)).unwrap_err();
+        assert_eq!(newest.0, 4, "its newest comes back in the place of the other's");
+        assert_eq!(queue.push(place(Priority::Timestamp, "modest"), entry(12, 60_000)).unwrap_err().0, 3);
+        let even = queue.push(place(Priority::Rest, "modest"), entry(13, 60_000)).unwrap_err();
+        assert_eq!(even.0, 13, "each has two");
+        let order: Vec<_> = (0..4).map(|_| queue.pop().unwrap().job).collect();
+        assert_eq!(order, [12, 1, 11, 2]);
+    }
+
+    #[test]
+    fn nobody_crowds_out_what_goes_first() {
+        let queue = Queue::new(3, Arc::default());
+        for job in 1..=3 {
+            assert!(queue.push(place(Priority::Timestamp, "greedy"), entry(job, 60_000)).is_ok());
+        }
+        assert_eq!(queue.push(place(Priority::Rest, "modest"), entry(11, 60_000)).unwrap_err().0, 11);
+        assert_eq!(queue.push(place(Priority::Timestamp, "modest"), entry(12, 60_000)).unwrap_err().0, 3);
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use age::x25519;
+use zeroize::Zeroizing;
 
 use super::{BadFile, Condition, Description, Keystore, KeystoreError, Kind};
 use crate::domain::algorithm::Algorithm;
@@ -28,18 +29,22 @@ pub use seal::{Unseal, create_identity};
 
 /// How the names of key files end.
 const SUFFIX: &str = ".age";
+/// Begins the plaintext of a throw-away daemon's key: it is within the encryption, so that no copy loses it.
+const DEV_MARK: &[u8] = b"sealward-dev-key-v1\n";
 
 /// An opened software keystore: every key is decrypted and held in memory.
 pub struct Software {
     name: KeystoreName,
     directory: PrivateDirectory,
     identity: x25519::Identity,
+    dev: bool,
     keys: RwLock<BTreeMap<KeyId, Arc<Pair>>>,
 }
 
 impl Software {
-    /// Opens a directory that [`create`] made. Fails with the list of files that cannot be used, if there is one.
-    pub fn open(name: KeystoreName, directory: &Path, unseal: &Unseal) -> Result<Self, KeystoreError> {
+    /// Opens a directory that [`create`] made. Fails with the list of files that cannot be used, if there is one. A key
+    /// that a throw-away daemon made is marked as such for ever: only `dev` opens it, and `dev` opens no other.
+    pub fn open(name: KeystoreName, directory: &Path, unseal: &Unseal, dev: bool) -> Result<Self, KeystoreError> {
         let directory = PrivateDirectory::open(directory)?;
         let identity = unseal.identity(&directory)?;
         let mut keys = BTreeMap::new();
@@ -48,7 +53,7 @@ impl Software {
             if file == seal::IDENTITY_FILE && matches!(unseal, Unseal::Passphrase { .. }) {
                 continue;
             }
-            match load(&directory, &file, &identity) {
+            match load(&directory, &file, &identity, dev) {
                 Ok(pair) => {
                     keys.insert(pair.public().id(), Arc::new(pair));
                 }
@@ -58,7 +63,7 @@ impl Software {
         if !files.is_empty() {
             return Err(KeystoreError::Files { directory: directory.path().to_owned(), files });
         }
-        Ok(Self { name, directory, identity, keys: RwLock::new(keys) })
+        Ok(Self { name, directory, identity, dev, keys: RwLock::new(keys) })
     }
 
     fn pair(&self, key: &KeyId) -> Result<Arc<Pair>, KeystoreError> {
@@ -96,7 +101,9 @@ impl Keystore for Software {
         let pair = Pair::generate(algorithm)?;
         let public = pair.public().clone();
         // Encrypted before it touches the disk: not even the unfinished file ever holds a plain key.
-        let sealed = seal::encrypt(&self.identity.to_public(), &pair.to_pkcs8()?)?;
+        let der = pair.to_pkcs8()?;
+        let mark = if self.dev { DEV_MARK } else { &[] };
+        let sealed = seal::encrypt(&self.identity.to_public(), &Zeroizing::new([mark, &der[..]].concat()))?;
         self.directory.write_new(&file_name(&public.id()), &sealed)?;
         self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(public.id(), Arc::new(pair));
         Ok(public)
@@ -119,7 +126,7 @@ fn file_name(key: &KeyId) -> String {
 }
 
 /// The key in a file, or what is wrong with the file.
-fn load(directory: &PrivateDirectory, file: &str, identity: &x25519::Identity) -> Result<Pair, String> {
+fn load(directory: &PrivateDirectory, file: &str, identity: &x25519::Identity, dev: bool) -> Result<Pair, String> {
     let named: KeyId = file
         .strip_suffix(SUFFIX)
         .and_then(|stem| stem.parse().ok())
@@ -128,7 +135,13 @@ fn load(directory: &PrivateDirectory, file: &str, identity: &x25519::Identity) -
         return Err("not the only spelling of this key id".into());
     }
     let plaintext = seal::decrypt(identity, &directory.read(file)?)?;
-    let pair = Pair::from_pkcs8(&plaintext).ok_or("its content is not a PKCS#8 key that sealward knows")?;
+    let der = match (plaintext.strip_prefix(DEV_MARK), dev) {
+        (Some(der), true) => der,
+        (None, false) => plaintext.as_slice(),
+        (Some(_), false) => return Err("a throw-away key, made by --dev: a real daemon never uses it".into()),
+        (None, true) => return Err("a key of a real daemon: --dev never uses it".into()),
+    };
+    let pair = Pair::from_pkcs8(der).ok_or("its content is not a PKCS#8 key that sealward knows")?;
     let id = pair.public().id();
     if id == named { Ok(pair) } else { Err(format!("it holds key {id}, not the one that it is named for")) }
 }

@@ -161,9 +161,9 @@ mod tests {
         let world = tempfile::tempdir().unwrap();
         let (log, keys) = (world.path().join("log"), world.path().join("keys"));
         NoteKey::create(&log, "log", &unseal).unwrap();
-        assert!(matches!(Software::open("k".parse().unwrap(), &log, &unseal), Err(KeystoreError::Files { .. })));
+        assert!(matches!(Software::open("k".parse().unwrap(), &log, &unseal, false), Err(KeystoreError::Files { .. })));
         create(&keys, &unseal).unwrap();
-        let store = Software::open("k".parse().unwrap(), &keys, &unseal).unwrap();
+        let store = Software::open("k".parse().unwrap(), &keys, &unseal, false).unwrap();
         let id = store.generate(Algorithm::Ed25519).unwrap().id();
         std::fs::rename(keys.join(format!("{id}.age")), keys.join(FILE)).unwrap();
         assert!(NoteKey::load(&keys, &unseal).unwrap_err().to_string().contains("not a log key"));

@@ -19,6 +19,7 @@ use crate::domain::key::KeyRecord;
 use crate::domain::name::{Sha256Digest, Version};
 use crate::domain::outcome::Outcome;
 use crate::domain::root::Roots;
+use crate::domain::switches::Switches;
 use crate::ledger::mutation::{Mutation, active};
 use crate::ledger::{Identity, LedgerError};
 
@@ -53,6 +54,7 @@ impl Check<'_> {
         self.keys()?;
         self.guards(&released)?;
         self.roots()?;
+        self.switches()?;
         self.pending()?;
         Ok(identity)
     }
@@ -158,6 +160,18 @@ impl Check<'_> {
             let name = &roots.repository;
             Ok((columns != (name.to_string(), roots.revision))
                 .then(|| format!("the roots of {name} are not those of their row")))
+        })
+    }
+
+    /// They are there from the beginning: without them nobody knows what was stopped.
+    fn switches(&self) -> Result<(), LedgerError> {
+        let found: u64 = self.sql(self.connection.query_row("SELECT count(*) FROM switches", [], |row| row.get(0)))?;
+        if found != 1 {
+            return Err(self.corrupt(format!("{found} records of freezes and latches, where there is one")));
+        }
+        self.each("SELECT record, digest, revision FROM switches", |row, switches: Switches| {
+            let column: u64 = row.get(2)?;
+            Ok((column != switches.revision).then(|| "freezes and latches are not those of their row".to_owned()))
         })
     }
 

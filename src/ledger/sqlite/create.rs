@@ -6,10 +6,11 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::place::{Place, not_writable};
 use super::{connect, rows, schema};
+use crate::domain::switches::Switches;
 use crate::ledger::{Identity, LedgerError};
 
-/// Makes an empty ledger in a directory. Refuses to touch an existing one.
-pub fn create(directory: &Path, identity: &Identity) -> Result<(), LedgerError> {
+/// Makes an empty ledger in a directory, with the switches of its beginning. Refuses to touch an existing one.
+pub fn create(directory: &Path, identity: &Identity, switches: &Switches) -> Result<(), LedgerError> {
     let place = Place::prepare(directory)?;
     let path = place.database();
     let failed = |error| connect::explain(&path, error);
@@ -25,6 +26,7 @@ pub fn create(directory: &Path, identity: &Identity) -> Result<(), LedgerError> 
     let transaction = connection.transaction().map_err(failed)?;
     schema::create(&transaction).map_err(failed)?;
     rows::put_identity(&transaction, identity).map_err(failed)?;
+    rows::put_switches(&transaction, switches).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     connection.close().map_err(|(_, error)| failed(error))?;
     std::fs::rename(&draft, &path).and_then(|()| place.sync()).map_err(|error| not_writable(&path, &error))

@@ -29,6 +29,7 @@ use crate::domain::guard::{Guard, GuardName};
 use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
 use crate::domain::public_key::KeyId;
+use crate::domain::switches::Switches;
 use crate::ledger::{
     CommitError, Condition, Identity, Intent, Kept, Ledger, LedgerError, Metrics, OnCommitted, Unit, View,
 };
@@ -49,6 +50,7 @@ pub struct SqliteLedger {
 struct Shared {
     place: Place,
     tree_size: AtomicU64,
+    switches: RwLock<Arc<Switches>>,
     condition: RwLock<Condition>,
     cache: Mutex<Cache>,
     metrics: Arc<Metrics>,
@@ -78,10 +80,12 @@ impl SqliteLedger {
             return Err(LedgerError::DevMismatch { ledger_is_dev: identity.dev });
         }
         let tree_size = rows::tree_size(&connection).map_err(failed)?;
+        let switches = rows::switches(&connection).map_err(failed)?;
         let reader = connect::reader(&place)?;
         let shared = Arc::new(Shared {
             place,
             tree_size: AtomicU64::new(tree_size),
+            switches: RwLock::new(Arc::new(switches)),
             condition: RwLock::new(Condition::Serving),
             cache: Mutex::default(),
             metrics: Arc::default(),
@@ -147,6 +151,10 @@ impl Ledger for SqliteLedger {
             cache.views.insert(repository.clone(), Arc::clone(&view));
         }
         Ok(view)
+    }
+
+    fn switches(&self) -> Arc<Switches> {
+        Arc::clone(&self.shared.switches.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn repositories(&self) -> Result<Vec<RepositoryName>, LedgerError> {
@@ -274,6 +282,10 @@ impl Shared {
 
     fn set_tree_size(&self, size: u64) {
         self.tree_size.store(size, Ordering::Release);
+    }
+
+    fn set_switches(&self, switches: Switches) {
+        *self.switches.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(switches);
     }
 
     fn condition(&self) -> Condition {

@@ -10,6 +10,7 @@ use crate::domain::key::KeyRecord;
 use crate::domain::name::{RepositoryName, Sha256Digest};
 use crate::domain::public_key::KeyId;
 use crate::domain::root::Roots;
+use crate::domain::switches::Switches;
 use crate::domain::time::Instant;
 use crate::ledger::{Identity, Intent, View, newest_epochs};
 
@@ -152,6 +153,30 @@ pub(super) fn roots_revision(connection: &Connection, repository: &RepositoryNam
         .query_row([repository.as_str()], |row| row.get(0))
         .optional()
         .map(Option::unwrap_or_default)
+}
+
+pub(super) fn switches(connection: &Connection) -> Result<Switches> {
+    connection
+        .prepare_cached("SELECT record, digest FROM switches")?
+        .query_row([], |row| json(row, 0))
+        .optional()?
+        .ok_or_else(|| misread("freezes and latches are missing"))
+}
+
+pub(super) fn put_switches(connection: &Connection, switches: &Switches) -> Result<()> {
+    let (text, digest) = encode(switches)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO switches (one, revision, record, digest) VALUES (1, ?1, ?2, ?3)
+             ON CONFLICT (one) DO UPDATE SET revision = excluded.revision, record = excluded.record,
+                 digest = excluded.digest",
+        )?
+        .execute(params![switches.revision, text, digest])
+        .map(drop)
+}
+
+pub(super) fn switches_revision(connection: &Connection) -> Result<u64> {
+    connection.prepare_cached("SELECT revision FROM switches")?.query_row([], |row| row.get(0))
 }
 
 pub(super) fn tree_size(connection: &Connection) -> Result<u64> {

@@ -51,6 +51,12 @@ CREATE TABLE root_files (
     file       BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE switches (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    revision INTEGER NOT NULL,
+    record   TEXT NOT NULL,
+    digest   BLOB NOT NULL
+) STRICT;
 CREATE TABLE pending (
     id         TEXT PRIMARY KEY,
     repository TEXT NOT NULL,
@@ -87,12 +93,13 @@ CREATE TABLE checkpoints (
 ";
 
 /// Every table with the order of its rows.
-pub(super) const ORDER: [(&str, &str); 10] = [
+pub(super) const ORDER: [(&str, &str); 11] = [
     ("meta", "name"),
     ("keys", "id"),
     ("guards", "repository, role, epoch"),
     ("roots", "repository"),
     ("root_files", "digest"),
+    ("switches", "one"),
     ("pending", "id"),
     ("intents", "id"),
     ("leaves", "sequence"),

@@ -156,6 +156,7 @@ impl Writer {
         }
         transaction.commit()?;
         self.shared.set_tree_size(size);
+        self.shared.keep_switches(group, &all);
         for committed in all.iter_mut().flatten().flatten() {
             committed.tree_size = size;
         }
@@ -266,6 +267,20 @@ fn bytes_of(unit: &Unit) -> usize {
 }
 
 impl Shared {
+    /// Takes over the newest switches of a commit.
+    fn keep_switches(&self, group: &[(Vec<Unit>, OnCommitted)], results: &[Results]) {
+        let units =
+            group.iter().map(|(units, _)| units).zip(results).flat_map(|(units, results)| units.iter().zip(results));
+        let changes = units.filter(|(_, result)| result.is_ok()).flat_map(|(unit, _)| &unit.changes);
+        let newest = changes.filter_map(|change| match change {
+            Change::Switches(switches) => Some(switches),
+            _ => None,
+        });
+        if let Some(switches) = newest.last() {
+            self.set_switches(switches.clone());
+        }
+    }
+
     /// Drops cached views that a commit made stale.
     fn forget(&self, repositories: Vec<RepositoryName>) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -292,6 +307,7 @@ fn admit(connection: &Connection, unit: &Unit, earlier: &Results) -> rusqlite::R
             Expect::Guard(name, revision) => (rows::guard_revision(connection, name)?, *revision),
             Expect::Key(id, revision) => (rows::key_revision(connection, id)?, *revision),
             Expect::Roots(repository, revision) => (rows::roots_revision(connection, repository)?, *revision),
+            Expect::Switches(revision) => (rows::switches_revision(connection)?, *revision),
             Expect::Pending(id, revision) => (rows::pending_revision(connection, id)?, *revision),
         };
         if found != wanted {
@@ -386,6 +402,7 @@ fn apply_change(connection: &Connection, change: &Change, touched: &mut Vec<Repo
                 )?
                 .execute(params![digest.to_string(), repository.as_str(), version.get(), file])?;
         }
+        Change::Switches(switches) => rows::put_switches(connection, switches)?,
         Change::Pending { pending, payload } => {
             let (text, digest) = rows::encode(pending)?;
             let repository = pending.subject.repository();

@@ -4,7 +4,8 @@ pub struct SignRequest {
     /// The repository.
     #[prost(string, tag = "1")]
     pub repository: ::prost::alloc::string::String,
-    /// The role: timestamp, snapshot, targets, or a delegated role's name.
+    /// The role: timestamp, snapshot, targets, or a delegated role's name; targets/* where that is configured. Empty only with
+    /// `key`: the payload's type says which of the key's roles is meant.
     #[prost(string, tag = "2")]
     pub role: ::prost::alloc::string::String,
     /// One key by its id (SHA-256 of its SubjectPublicKeyInfo, hexadecimal). Empty: every eligible key of the role.
@@ -73,7 +74,7 @@ pub struct KeySignature {
     /// The signature.
     #[prost(bytes = "bytes", tag = "3")]
     pub signature: ::prost::bytes::Bytes,
-    /// advance, cosign, replay or supersede.
+    /// advance, cosign, replay, supersede or unguarded.
     #[prost(string, tag = "4")]
     pub step: ::prost::alloc::string::String,
     /// TUF scheme, such as ecdsa-sha2-nistp256.
@@ -194,7 +195,7 @@ pub struct KeyVerdict {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    /// advance, cosign, replay or supersede; empty when refused.
+    /// advance, cosign, replay, supersede or unguarded; empty when refused.
     #[prost(string, tag = "2")]
     pub step: ::prost::alloc::string::String,
     /// Why not.
@@ -650,6 +651,10 @@ pub struct RecoverGuardRequest {
     /// max_version_step at most. 0: from the beginning.
     #[prost(uint64, tag = "3")]
     pub goes_on_from: u64,
+    /// Two operators want it, whatever the published root says: answered with awaits-approval until the second approves. The
+    /// old keys lose their right to sign all the same.
+    #[prost(bool, tag = "4")]
+    pub by_operators: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecoverGuardResponse {
@@ -935,6 +940,9 @@ pub struct StatusResponse {
     /// Keys that sign, with their limits.
     #[prost(message, repeated, tag = "16")]
     pub key_uses: ::prost::alloc::vec::Vec<KeyUse>,
+    /// Freezes, the oldest first.
+    #[prost(message, repeated, tag = "12")]
+    pub freezes: ::prost::alloc::vec::Vec<Freeze>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Configuration {
@@ -1023,6 +1031,116 @@ pub struct Latch {
     /// Why.
     #[prost(string, tag = "3")]
     pub cause: ::prost::alloc::string::String,
+    /// What resolves it, in words or as a command.
+    #[prost(string, tag = "4")]
+    pub resolve: ::prost::alloc::string::String,
+}
+/// What a freeze covers: one of these.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FreezeScope {
+    #[prost(oneof = "freeze_scope::Scope", tags = "1, 2, 3, 4, 5")]
+    pub scope: ::core::option::Option<freeze_scope::Scope>,
+}
+/// Nested message and enum types in `FreezeScope`.
+pub mod freeze_scope {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Scope {
+        /// Everything that signs or makes keys.
+        #[prost(message, tag = "1")]
+        Everything(super::Everything),
+        /// Every role of a repository.
+        #[prost(string, tag = "2")]
+        Repository(::prost::alloc::string::String),
+        /// One role of a repository.
+        #[prost(message, tag = "3")]
+        Role(super::RepositoryRole),
+        /// Whatever a caller asks for, but reading: as a grant names it, or as the audit log names the bearer of a token.
+        #[prost(string, tag = "4")]
+        Caller(::prost::alloc::string::String),
+        /// One key.
+        #[prost(string, tag = "5")]
+        Key(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Everything {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepositoryRole {
+    /// The repository.
+    #[prost(string, tag = "1")]
+    pub repository: ::prost::alloc::string::String,
+    /// The role.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Freeze {
+    /// What it covers.
+    #[prost(message, optional, tag = "1")]
+    pub scope: ::core::option::Option<FreezeScope>,
+    /// The same in words.
+    #[prost(string, tag = "2")]
+    pub covers: ::prost::alloc::string::String,
+    /// Since when, YYYY-MM-DDTHH:MM:SSZ.
+    #[prost(string, tag = "3")]
+    pub since: ::prost::alloc::string::String,
+    /// Who froze it.
+    #[prost(string, tag = "4")]
+    pub by: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(string, tag = "5")]
+    pub reason_code: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FreezeRequest {
+    /// What to freeze.
+    #[prost(message, optional, tag = "1")]
+    pub scope: ::core::option::Option<FreezeScope>,
+    /// Why, for the audit log: 1 to 64 characters out of a-z 0-9 -. Empty: unspecified.
+    #[prost(string, tag = "2")]
+    pub reason_code: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FreezeResponse {
+    /// The freeze as it stands.
+    #[prost(message, optional, tag = "1")]
+    pub freeze: ::core::option::Option<Freeze>,
+    /// False when the scope was frozen before.
+    #[prost(bool, tag = "2")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ThawRequest {
+    /// What to thaw: exactly the scope of a freeze.
+    #[prost(message, optional, tag = "1")]
+    pub scope: ::core::option::Option<FreezeScope>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ThawResponse {
+    /// False when exactly this scope was not frozen. Freezes of other scopes stay.
+    #[prost(bool, tag = "1")]
+    pub changed: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResolveLatchRequest {
+    /// clock, clone, root-fork or offline-key.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// For root-fork: the repository.
+    #[prost(string, tag = "2")]
+    pub repository: ::prost::alloc::string::String,
+    /// For root-fork: SHA-256 of the file of the root that stays trusted.
+    #[prost(string, tag = "3")]
+    pub keep: ::prost::alloc::string::String,
+    /// For offline-key: the keystore.
+    #[prost(string, tag = "4")]
+    pub keystore: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResolveLatchResponse {
+    /// Latches that are in force all the same.
+    #[prost(message, repeated, tag = "1")]
+    pub latches: ::prost::alloc::vec::Vec<Latch>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeystoreStatus {
@@ -2758,7 +2876,8 @@ pub mod root_service_client {
                 .insert(GrpcMethod::new("sealward.v1.RootService", "SeedGuard"));
             self.inner.unary(req, path, codec).await
         }
-        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one,
+        /// or because two operators want it.
         pub async fn recover_guard(
             &mut self,
             request: impl tonic::IntoRequest<super::RecoverGuardRequest>,
@@ -2844,7 +2963,8 @@ pub mod root_service_server {
             tonic::Response<super::SeedGuardResponse>,
             tonic::Status,
         >;
-        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one.
+        /// Begins a new epoch of a role's guard, after a published root took the role from every key that released in the old one,
+        /// or because two operators want it.
         async fn recover_guard(
             &self,
             request: tonic::Request<super::RecoverGuardRequest>,
@@ -4459,6 +4579,76 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("sealward.v1.AdminService", "Status"));
             self.inner.unary(req, path, codec).await
         }
+        /// Stops all that a scope covers, at once and through restarts. Needs the verb freeze for the whole of the scope. Also
+        /// answers while latched.
+        pub async fn freeze(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FreezeRequest>,
+        ) -> std::result::Result<tonic::Response<super::FreezeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.AdminService/Freeze",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.AdminService", "Freeze"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Undoes the freeze of exactly one scope. Needs the verb operate besides freeze.
+        pub async fn thaw(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ThawRequest>,
+        ) -> std::result::Result<tonic::Response<super::ThawResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.AdminService/Thaw",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.AdminService", "Thaw"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Resolves a latch by a named act. Needs the verb operate.
+        pub async fn resolve_latch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResolveLatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolveLatchResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sealward.v1.AdminService/ResolveLatch",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sealward.v1.AdminService", "ResolveLatch"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Reads the configuration anew and puts it in force, whole, or changes nothing and says everything that is wrong with
         /// it. Needs the verb `operate`.
         pub async fn reload(
@@ -4508,6 +4698,25 @@ pub mod admin_service_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status>;
+        /// Stops all that a scope covers, at once and through restarts. Needs the verb freeze for the whole of the scope. Also
+        /// answers while latched.
+        async fn freeze(
+            &self,
+            request: tonic::Request<super::FreezeRequest>,
+        ) -> std::result::Result<tonic::Response<super::FreezeResponse>, tonic::Status>;
+        /// Undoes the freeze of exactly one scope. Needs the verb operate besides freeze.
+        async fn thaw(
+            &self,
+            request: tonic::Request<super::ThawRequest>,
+        ) -> std::result::Result<tonic::Response<super::ThawResponse>, tonic::Status>;
+        /// Resolves a latch by a named act. Needs the verb operate.
+        async fn resolve_latch(
+            &self,
+            request: tonic::Request<super::ResolveLatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolveLatchResponse>,
+            tonic::Status,
+        >;
         /// Reads the configuration anew and puts it in force, whole, or changes nothing and says everything that is wrong with
         /// it. Needs the verb `operate`.
         async fn reload(
@@ -4667,6 +4876,139 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.AdminService/Freeze" => {
+                    #[allow(non_camel_case_types)]
+                    struct FreezeSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::FreezeRequest>
+                    for FreezeSvc<T> {
+                        type Response = super::FreezeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FreezeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::freeze(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FreezeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.AdminService/Thaw" => {
+                    #[allow(non_camel_case_types)]
+                    struct ThawSvc<T: AdminService>(pub Arc<T>);
+                    impl<T: AdminService> tonic::server::UnaryService<super::ThawRequest>
+                    for ThawSvc<T> {
+                        type Response = super::ThawResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ThawRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::thaw(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ThawSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sealward.v1.AdminService/ResolveLatch" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResolveLatchSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ResolveLatchRequest>
+                    for ResolveLatchSvc<T> {
+                        type Response = super::ResolveLatchResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResolveLatchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::resolve_latch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResolveLatchSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,6 +1,6 @@
 //! What was released before, for a payload above the head. (`law.md` section 2 and section 3, items 3 and 6)
 
-use super::{Situation, lister};
+use super::{Situation, lister, unguarded};
 use crate::domain::guard::{Guard, listed};
 use crate::domain::name::{Role, Version};
 use crate::domain::outcome::{Denial, Reason};
@@ -38,7 +38,8 @@ pub(super) fn check_listed(
     let before = before.unwrap_or(&empty);
     guard.check_listing(before, statement.listing(), limits.max_version_step, limits.first_listed_max)?;
     for (file, entry) in statement.listing() {
-        let held = Role::from_listed_file(file).and_then(|role| situation.guards.get(&role));
+        let role = Role::from_listed_file(file).filter(|role| unguarded::is_held(situation, role));
+        let held = role.and_then(|role| situation.guards.get(&role));
         if held.is_some_and(|listed| !listed.has_released(entry.version)) {
             let detail = format!("`{file}` version {} was not released here", entry.version);
             return Err(Denial::new(Reason::ListedUnreleased, detail));

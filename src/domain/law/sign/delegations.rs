@@ -48,6 +48,11 @@ impl<'a> Delegators<'a> {
         Self { listing, is_complete }
     }
 
+    /// Whether what is held here settles which keys the role has.
+    pub fn decide(&self) -> bool {
+        self.is_complete || !self.listing.is_empty()
+    }
+
     /// The TUF key id under which the first of them lists a key.
     pub fn key_id_for(&self, key: &KeyId) -> Option<&'a str> {
         self.listing.iter().find_map(|(_, signers)| signers.keys.get(key)).map(String::as_str)

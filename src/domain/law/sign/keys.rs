@@ -41,6 +41,7 @@ pub(super) fn weigh_keys(
                 }
                 Relation::Same => Step::Cosign,
                 Relation::Supersedes => Step::Supersede,
+                Relation::Unguarded => Step::Unguarded,
             };
             check_limits(situation, limits, record, step)?;
             Ok(step)
@@ -80,12 +81,21 @@ fn check_key(situation: &Situation<'_>, guard: &Guard, record: &KeyRecord) -> Re
     if record.kind != statement.kind() {
         return Err(Denial::new(Reason::WrongRole, format!("key {id} signs payloads of another kind")));
     }
+    situation.frozen.check_key(&id)?;
     if !matches!(record.state, KeyState::Active | KeyState::Retiring) {
         return Err(Denial::new(Reason::KeyState, format!("key {id} is {}", record.state.name())));
     }
     if guard.barred.contains(&id) {
         let detail = format!("key {id} released {role} before epoch {} began", guard.name.epoch);
         return Err(Denial::new(Reason::EpochClosed, detail));
+    }
+    if !situation.policy.allows_set(&record.roles) {
+        let detail =
+            format!("key {id} is bound to several roles that role_sets of {repository} does not name together");
+        return Err(Denial::new(Reason::RoleSet, detail));
+    }
+    if role.is_unguarded() {
+        return Ok(()); // nobody says whose signers would have to list it
     }
     if let Role::Delegated(_) = role {
         return check_listed(situation, &id);

@@ -7,7 +7,9 @@ mod keys;
 mod limits;
 mod people;
 mod supersede;
+mod unguarded;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use advance::{check_advance, lowest_needed};
@@ -19,6 +21,7 @@ use people::attended;
 use supersede::check_supersede;
 pub use supersede::lister;
 
+use crate::domain::freeze::Frozen;
 use crate::domain::guard::{Guard, GuardName, Relation, Step};
 use crate::domain::key::{KeyRecord, KeyState};
 use crate::domain::law::attended::{Approved, Attendance, Wait};
@@ -57,6 +60,8 @@ pub struct Situation<'a> {
     pub now: Instant,
     /// Who asks, as leaves name them.
     pub caller: &'a str,
+    /// What stands still for them.
+    pub frozen: Frozen<'a>,
     /// Who asks, and what people have approved: for attended roles.
     pub attendance: Attendance<'a>,
 }
@@ -113,6 +118,7 @@ enum NextGuard {
     Supersede { statement: Statement, policy: RolePolicy, now: Instant, caller: String },
     Cosign,
     Replay,
+    Count { policy: RolePolicy, now: Instant },
 }
 
 /// The law's answer, when it is no denial.
@@ -127,7 +133,7 @@ pub enum Answer {
 /// Judges without a permit: what `Explain` shows, with what people must still approve.
 pub fn judge(situation: &Situation<'_>) -> Result<(Judgement, Option<Wait>), Denial> {
     let (guard, judgement, _) = weigh(situation)?;
-    let wait = attended(situation, guard, &judgement)?.and_then(Result::err);
+    let wait = attended(situation, &guard, &judgement)?.and_then(Result::err);
     Ok((judgement, wait))
 }
 
@@ -135,7 +141,7 @@ pub fn judge(situation: &Situation<'_>) -> Result<(Judgement, Option<Wait>), Den
 pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
     let (guard, judgement, relation) = weigh(situation)?;
     let role_policy = role_policy(situation)?;
-    let approved = match attended(situation, guard, &judgement)? {
+    let approved = match attended(situation, &guard, &judgement)? {
         None => None,
         Some(Ok(approved)) => Some(approved),
         Some(Err(wait)) => return Ok(Answer::Pending(wait)),
@@ -148,7 +154,7 @@ pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
                 let stored = guard.head.as_ref().and_then(|head| head.signatures.get(key)).cloned();
                 replays.extend(stored.map(|signature| (*key, signature)));
             }
-            Ok(Step::Advance | Step::Cosign | Step::Supersede) => {
+            Ok(Step::Advance | Step::Cosign | Step::Supersede | Step::Unguarded) => {
                 let record = candidates(situation).find(|record| record.id() == *key);
                 permits.extend(record.map(|record| {
                     let at = (guard.name.clone(), guard.revision);
@@ -172,12 +178,13 @@ pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
             now: situation.now,
             caller: situation.caller.to_owned(),
         },
+        Relation::Unguarded => NextGuard::Count { policy: role_policy.clone(), now: situation.now },
         Relation::Same if permits.is_empty() => NextGuard::Replay,
         Relation::Same => NextGuard::Cosign,
     };
     let retires = |record: &&KeyRecord| record.state == KeyState::Retiring;
     let retiring = candidates(situation).filter(retires).map(KeyRecord::id).collect();
-    let decision = Decision { judgement, permits, replays, retiring, guard: guard.clone(), next, approved };
+    let decision = Decision { judgement, permits, replays, retiring, guard: guard.into_owned(), next, approved };
     Ok(Answer::Permit(Box::new(decision)))
 }
 
@@ -249,6 +256,7 @@ impl Decision {
             }
             NextGuard::Cosign => Some(self.guard.cosigned(signatures)),
             NextGuard::Replay => None,
+            NextGuard::Count { policy, now } => Some(self.guard.rated(policy.release_rate, *now)),
         }
     }
 }
@@ -262,7 +270,7 @@ pub fn role_limits<'p>(
     if *role == Role::Root {
         return Err(Denial::new(Reason::OfflineRole, "root never signs through the daemon"));
     }
-    let Some(limits) = policy.roles.get(role) else {
+    let Some(limits) = policy.role(role) else {
         let detail = format!("the policy of {repository} has no role {role}");
         return Err(Denial::new(Reason::WrongRole, detail));
     };
@@ -285,15 +293,20 @@ fn candidates<'a>(situation: &Situation<'a>) -> impl Iterator<Item = &'a KeyReco
     one.into_iter().chain(all.iter().filter(move |record| record.roles.contains(role)))
 }
 
-fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relation), Denial> {
+fn weigh<'a>(situation: &Situation<'a>) -> Result<(Cow<'a, Guard>, Judgement, Relation), Denial> {
     let Situation { repository, role, statement, roots, .. } = *situation;
     let limits = role_policy(situation)?;
+    situation.frozen.check_role(repository, role)?;
     if roots.fork.is_some() {
         let detail = format!("{repository} was shown two verified roots of one version");
         return Err(Denial::new(Reason::Latched, detail));
     }
     if situation.policy.require_root && roots.is_unrooted() {
         return Err(Denial::new(Reason::NoRoot, format!("{repository} has no trusted root")));
+    }
+    if role.is_unguarded() {
+        let (guard, judgement) = unguarded::weigh(situation, limits)?;
+        return Ok((Cow::Owned(guard), judgement, Relation::Unguarded));
     }
     check_content(situation, limits)?;
     let Some(guard) = situation.guards.get(role) else {
@@ -304,10 +317,10 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(&'a Guard, Judgement, Relatio
     match relation {
         Relation::Above { head_version } => check_advance(situation, limits, guard, head_version)?,
         Relation::Supersedes => check_supersede(situation, limits, guard)?,
-        Relation::Same => {}
+        Relation::Same | Relation::Unguarded => {}
     }
     let keys = weigh_keys(situation, limits, guard, relation)?;
-    Ok((guard, Judgement { keys, head_version: guard.floor() }, relation))
+    Ok((Cow::Borrowed(guard), Judgement { keys, head_version: guard.floor() }, relation))
 }
 
 /// Whether the signatures of a head meet a role's threshold in a root.
