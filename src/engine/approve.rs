@@ -10,7 +10,7 @@ use crate::domain::law::attended::{self, Attendance, OPERATORS, Today, unknown};
 use crate::domain::name::{RepositoryName, Sha256Digest, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::person::PersonName;
-use crate::ledger::{Change, CommitError, Expect, Unit};
+use crate::ledger::{Change, CommitError, Expect, Kept, Unit};
 
 /// Something that waits, as it stands today.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +86,12 @@ impl Engine {
             let payload = payload.ok_or_else(|| unknown(&id))?;
             let (mut head, mut last) = (None, None);
             if let Subject::Signature(binding) = &pending.subject {
-                let name = &binding.guard;
-                let view = self.ledger.view(&name.repository).map_err(|error| error.denial())?;
-                head = view.guards.get(&name.role).and_then(|guard| guard.head.as_ref()).map(|h| (h.version, h.digest));
-                last = self.ledger.guard(name).map_err(|error| error.denial())?.and_then(|kept| kept.payload);
+                // Of one moment: what is compared with is what the digest is of.
+                let kept = self.ledger.guard(&binding.guard).map_err(|error| error.denial())?;
+                if let Some(Kept { guard, payload }) = kept {
+                    head = guard.head.map(|head| (head.version, head.digest));
+                    last = payload;
+                }
             }
             Ok(PendingFile { waiting: self.as_it_stands(&rules, pending)?, payload, last, head })
         })
