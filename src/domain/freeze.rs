@@ -226,9 +226,8 @@ impl<'a> Frozen<'a> {
     pub fn check_role(&self, repository: &RepositoryName, role: &Role) -> Result<(), Denial> {
         self.check_repository(repository)?;
         // `targets/*` signs whatever is of type targets, so a freeze of any such role stops it.
-        let covers = |frozen: &Role| {
-            frozen == role || role.is_unguarded() && frozen.metadata_type() == role.metadata_type()
-        };
+        let covers =
+            |frozen: &Role| frozen == role || role.is_unguarded() && frozen.metadata_type() == role.metadata_type();
         self.check(|scope| matches!(scope, FreezeScope::Role(in_it, frozen) if in_it == repository && covers(frozen)))
     }
 

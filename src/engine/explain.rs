@@ -77,7 +77,12 @@ impl Engine {
             let caller = call.caller.to_string();
             let guard = view.guards.get(&prepared.role).filter(|guard| !guard.name.role.is_unguarded());
             let released_version = guard.map(|guard| guard.head.as_ref().map_or(0, |head| head.version.get()));
-            let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller, freezes: &switches.freezes };
+            let attendance = Attendance {
+                pending: &view.pending,
+                grants: &rules.grants,
+                caller: &call.caller,
+                freezes: &switches.freezes,
+            };
             let judged = situation(&prepared, policy, &view, &view.guards, self.now(), (&caller, frozen), attendance)
                 .and_then(|it| judge(&it));
             Ok(match judged {

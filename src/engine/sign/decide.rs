@@ -109,7 +109,12 @@ impl Engine {
             let read = roles_read(item, &guards);
             let of_batch = |role: &Role| tentative.get(&(item.repository.clone(), role.clone()));
             let earlier: BTreeSet<usize> = read.iter().filter_map(of_batch).map(|(_, index)| *index).collect();
-            let attendance = Attendance { pending: &view.pending, grants: &rules.grants, caller: &call.caller, freezes: &switches.freezes };
+            let attendance = Attendance {
+                pending: &view.pending,
+                grants: &rules.grants,
+                caller: &call.caller,
+                freezes: &switches.freezes,
+            };
             let decided = rules
                 .policy(&item.repository)
                 .and_then(|policy| {
