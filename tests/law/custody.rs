@@ -103,7 +103,7 @@ fn today(model: &Model) -> Today<'_> {
 
 fn try_approve(model: &mut Model, id: PendingId, by: &Caller) -> Result<bool, Denial> {
     let pending = found(model, id).clone();
-    let attendance = Attendance { pending: &[], grants: &model.grants, caller: by };
+    let attendance = Attendance { pending: &[], grants: &model.grants, caller: by, freezes: &[] };
     let after = attended::approve(&pending, pending.subject.digest(), today(model), attendance, model.now)?;
     let changed = after.is_some();
     if let Some(after) = after {
@@ -232,7 +232,7 @@ fn an_approval_is_of_the_digest_that_the_approver_computed() {
     let id = ask(&mut model, &targets(2));
     let pending = found(&mut model, id).clone();
     let by = unix(1);
-    let attendance = Attendance { pending: &[], grants: &model.grants, caller: &by };
+    let attendance = Attendance { pending: &[], grants: &model.grants, caller: &by, freezes: &[] };
     let other = Sha256Digest::of(b"what the approver was shown");
     let refused = attended::approve(&pending, other, today(&model), attendance, NOW).unwrap_err();
     assert_eq!(refused.reason, Reason::ApprovalDigest);
@@ -334,7 +334,7 @@ fn a_rejection_stands_for_everybody_until_it_expires() {
     let id = ask(&mut model, &targets(2));
     let pending = found(&mut model, id).clone();
     let by = unix(2);
-    let attendance = Attendance { pending: &[], grants: &model.grants, caller: &by };
+    let attendance = Attendance { pending: &[], grants: &model.grants, caller: &by, freezes: &[] };
     let after = attended::reject(&pending, RejectionCode::Suspicious, attendance, NOW).unwrap().unwrap();
     assert_eq!(attended::reject(&after, RejectionCode::Unexpected, attendance, NOW), Ok(None), "the first one stands");
     let nobody = Attendance { caller: &unix(9), ..attendance };
@@ -385,13 +385,13 @@ fn permit_with(model: &mut Model) -> Decision {
 
 fn act_of(model: &Model, by: &Caller) -> Result<Approved, Denial> {
     let act = Act::in_repository("destroy-key", &repository(), Some(&Role::Targets)).with("key", key_id(3));
-    let attendance = Attendance { pending: &model.pending, grants: &model.grants, caller: by };
+    let attendance = Attendance { pending: &model.pending, grants: &model.grants, caller: by, freezes: &[] };
     attended::act(act, attendance, model.now)?.map_err(|wait| wait.denial())
 }
 
 fn ask_act(model: &mut Model, by: Caller) -> PendingId {
     let act = Act::in_repository("destroy-key", &repository(), Some(&Role::Targets)).with("key", key_id(3));
-    let attendance = Attendance { pending: &model.pending, grants: &model.grants, caller: &by };
+    let attendance = Attendance { pending: &model.pending, grants: &model.grants, caller: &by, freezes: &[] };
     let wait = attended::act(act, attendance, model.now).unwrap().unwrap_err();
     record(model, &wait, by)
 }
@@ -441,6 +441,6 @@ fn an_act_with_other_facts_is_another_act() {
     approve(&mut model, id, 2);
     let other = Act::in_repository("destroy-key", &repository(), Some(&Role::Targets)).with("key", key_id(4));
     let by = unix(1);
-    let attendance = Attendance { pending: &model.pending, grants: &model.grants, caller: &by };
+    let attendance = Attendance { pending: &model.pending, grants: &model.grants, caller: &by, freezes: &[] };
     assert!(attended::act(other, attendance, NOW).unwrap().is_err());
 }
