@@ -59,7 +59,7 @@ fn attended(approvals: u32) -> Model {
 
 fn wait(model: &Model, text: &str) -> Wait {
     match model.answer("targets", text).unwrap() {
-        Answer::Pending(wait) => wait,
+        Answer::Pending(wait) => *wait,
         Answer::Permit(_) => panic!("nobody was asked"),
     }
 }

@@ -122,7 +122,7 @@ impl Engine {
                 })
                 .and_then(|(policy, situation)| Ok((policy, law::decide(&situation)?)));
             match decided {
-                Ok((_, Answer::Pending(wait))) if earlier.is_empty() => waiting.push((index, wait)),
+                Ok((_, Answer::Pending(wait))) if earlier.is_empty() => waiting.push((index, *wait)),
                 Ok((_, Answer::Pending(_))) => {} // what it would be bound to is not released yet: the next pass asks
                 Ok((policy, Answer::Permit(decision))) => {
                     let decision = *decision;

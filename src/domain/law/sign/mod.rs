@@ -127,7 +127,7 @@ pub enum Answer {
     /// Sign.
     Permit(Box<Decision>),
     /// Everything allows it, and people have not approved it yet.
-    Pending(Wait),
+    Pending(Box<Wait>),
 }
 
 /// Judges without a permit: what `Explain` shows, with what people must still approve.
@@ -144,7 +144,7 @@ pub fn decide(situation: &Situation<'_>) -> Result<Answer, Denial> {
     let approved = match attended(situation, &guard, &judgement)? {
         None => None,
         Some(Ok(approved)) => Some(approved),
-        Some(Err(wait)) => return Ok(Answer::Pending(wait)),
+        Some(Err(wait)) => return Ok(Answer::Pending(Box::new(wait))),
     };
     let mut permits = Vec::new();
     let mut replays = BTreeMap::new();
