@@ -49,6 +49,7 @@ pub enum Expect {
 }
 
 /// A change of what is remembered.
+#[allow(clippy::large_enum_variant)] // few at a time, and on their way to the disk
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A guard as it stands from now on, with the payload of its head where that is kept.

@@ -47,6 +47,7 @@ pub fn cancel(record: &KeyRecord) -> Result<KeyRecord, Denial> {
 }
 
 /// What is to be done now about a key's destruction.
+#[allow(clippy::large_enum_variant)] // one at a time, and gone at once
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// Nothing.
