@@ -266,7 +266,7 @@ fn recover(model: &mut Model, observer: &mut Observer, role: usize, below: u64, 
     let head = guard.head.as_ref().map(|head| head.version.get());
     let goes_on_from = head.map_or(0, |head| head.saturating_sub(below));
     let mut keys = model.keys.clone();
-    keys.extend(new.map(|number| record(number, &[guard.name.role.clone()], KeyState::Active)));
+    keys.extend(new.map(|number| record(number, std::slice::from_ref(&guard.name.role), KeyState::Active)));
     let mut roots = Roots::unrooted(repository());
     roots.trusted = Some(root(2, &[(guard.name.role.clone(), &new)]));
     let situation = Situation {

@@ -208,7 +208,7 @@ impl Engine {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             _ => false,
         };
-        self.latches.keep_keystores(&goes_on);
+        self.latches.keep_keystores(goes_on);
         *self.unlisted.lock().unwrap_or_else(PoisonError::into_inner) = listed.again;
         let gone: Vec<_> = before.iter().filter(|(name, _)| !goes_on(name)).map(|(_, desk)| Arc::clone(desk)).collect();
         let status = ConfigurationStatus { digest, since: self.now(), refused: None };

@@ -8,7 +8,6 @@ use super::{Call, Engine, parse};
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::freeze::Frozen;
 use crate::domain::grant::Verb;
-use crate::domain::key::KeyRecord;
 use crate::domain::law::roots::{self, Known, RootDecision};
 use crate::domain::name::{RepositoryName, Role, Sha256Digest};
 use crate::domain::outcome::{Denial, Reason};
@@ -135,7 +134,14 @@ impl Engine {
         if fork {
             event = event.refused(&forked());
         }
-        self.commit_root(&view, switches.revision, after, keys, upload.file, &candidate, event).await?;
+        let file = Change::RootFile {
+            repository: repository.clone(),
+            version: candidate.version,
+            digest: candidate.file_digest,
+            file: upload.file,
+        };
+        let changes = [Change::Roots(after), file].into_iter().chain(keys.into_iter().map(Change::Key)).collect();
+        self.commit_root(&view, switches.revision, changes, event).await?;
         // A keystore that came while the root was weighed is held against it at the next look.
         self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).extend(self.desks().keys().cloned());
         if fork {
@@ -149,21 +155,13 @@ impl Engine {
         &self,
         before: &View,
         switches: u64,
-        after: Roots,
-        keys: Vec<KeyRecord>,
-        file: Vec<u8>,
-        candidate: &VerifiedRoot,
+        changes: Vec<Change>,
         event: Event,
     ) -> Result<(), Denial> {
-        let repository = after.repository.clone();
-        let mut expects = vec![Expect::Roots(repository.clone(), before.roots.revision), Expect::Switches(switches)];
+        let roots = &before.roots;
+        let mut expects = vec![Expect::Roots(roots.repository.clone(), roots.revision), Expect::Switches(switches)];
         // Every key of the repository was weighed, not only those that change.
         expects.extend(before.keys.iter().map(|key| Expect::Key(key.id(), key.revision)));
-        let mut changes = vec![
-            Change::Roots(after),
-            Change::RootFile { repository, version: candidate.version, digest: candidate.file_digest, file },
-        ];
-        changes.extend(keys.into_iter().map(Change::Key));
         match self.commit_one(Unit { expects, changes, events: vec![event], after: Vec::new() }).await {
             Ok(_) => Ok(()),
             Err(CommitError::Conflict) => {

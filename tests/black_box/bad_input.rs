@@ -185,8 +185,7 @@ fn a_second_repository_name_over_the_same_key_signs_nothing() {
         assert!(refused.reason() == wanted || unseeded, "{repository}: {refused}");
     }
     let shown = world.with_client(async |client| {
-        let request =
-            sealward::client::messages::ListKeysRequest { repository: "other".to_owned(), ..Default::default() };
+        let request = sealward::client::messages::ListKeysRequest { repository: "other".to_owned() };
         client.list_keys(request).await.unwrap()
     });
     assert!(shown.keys.iter().all(|other| other.public_key.as_ref().unwrap().key != key), "one record, one repository");

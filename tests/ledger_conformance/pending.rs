@@ -55,7 +55,7 @@ pub(super) fn what_waits_keeps_its_bytes_while_people_judge_it(open: Open<'_>) {
     };
     commit_one(ledger.as_ref(), unit.clone()).unwrap();
     assert_eq!(commit_one(ledger.as_ref(), unit), Err(CommitError::Conflict), "two who judge at once do not overwrite");
-    assert_eq!(in_view(ledger.as_ref()), [judged.clone()], "a view is fresh after it");
+    assert_eq!(in_view(ledger.as_ref()), std::slice::from_ref(&judged), "a view is fresh after it");
     assert_eq!(ledger.pending_payload(&judged.id()).unwrap().as_deref(), Some(&b"a"[..]));
 }
 
@@ -78,7 +78,7 @@ pub(super) fn what_concerns_the_whole_daemon_is_in_no_repository(open: Open<'_>)
     let change = Change::Pending { pending: act.clone(), payload: Some(text.clone()) };
     commit_one(ledger.as_ref(), Unit { changes: vec![change], ..Unit::default() }).unwrap();
     assert_eq!(ledger.repositories().unwrap(), []);
-    assert_eq!(ledger.pending().unwrap(), [act.clone()]);
+    assert_eq!(ledger.pending().unwrap(), std::slice::from_ref(&act));
     assert_eq!(in_view(ledger.as_ref()), []);
     assert_eq!(ledger.pending_payload(&act.id()).unwrap(), Some(text), "its text has the digest that people confirm");
     drop(ledger);

@@ -272,11 +272,11 @@ impl Shared {
         let units =
             group.iter().map(|(units, _)| units).zip(results).flat_map(|(units, results)| units.iter().zip(results));
         let changes = units.filter(|(_, result)| result.is_ok()).flat_map(|(unit, _)| &unit.changes);
-        let newest = changes.filter_map(|change| match change {
+        let mut newest = changes.filter_map(|change| match change {
             Change::Switches(switches) => Some(switches),
             _ => None,
         });
-        if let Some(switches) = newest.last() {
+        if let Some(switches) = newest.next_back() {
             self.set_switches(switches.clone());
         }
     }
