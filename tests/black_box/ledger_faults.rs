@@ -12,43 +12,13 @@ use std::process::{Command, Stdio};
 use sealward::client::messages::{KeySignature, ListLeavesRequest, StatusRequest, StatusResponse};
 
 use crate::support::faults::{Mount, copy_files, text};
-use crate::support::{World, snapshot, targets, timestamp, tomorrow};
+use crate::support::{SOFTWARE, World, snapshot, targets, timestamp, tomorrow};
 
-const CONFIGURATION: &str = r#"version = 1
-[ledger]
-directory = "{dir}/ledger"
-[log_key]
-path = "{dir}/log-key"
-unseal = { identity = { file = "{dir}/identity" } }
-[[listener]]
-name = "local"
-kind = "unix"
-path = "{dir}/sealward.sock"
-mode = "0600"
-[[keystore]]
-name = "software"
-kind = "software"
-directory = "{dir}/keys"
-unseal = { identity = { file = "{dir}/identity" } }
-[[repository]]
-name = "demo"
-[repository.role.timestamp]
-keystore = "software"
-algorithm = "ed25519"
-release_rate = { per_hour = 600000, burst = 10000 }
-[repository.role.snapshot]
-keystore = "software"
-algorithm = "ecdsa-p256"
-[repository.role.targets]
-custody = "online"
-keystore = "software"
-algorithm = "ed25519"
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "audit", "status"]
-repositories = ["**"]
-roles = ["timestamp", "snapshot", "targets"]
-"#;
+/// The usual daemon, which a full disk does not also hold up by its release rate.
+fn configuration() -> String {
+    let timestamp = "[repository.role.timestamp]\n";
+    SOFTWARE.replacen(timestamp, &format!("{timestamp}release_rate = {{ per_hour = 600000, burst = 10000 }}\n"), 1)
+}
 
 /// A started daemon with keys, and one version of each role released.
 fn released() -> World {
@@ -57,7 +27,7 @@ fn released() -> World {
 
 /// The same in a world whose ledger's directory may already be mounted.
 fn released_in(mut world: World) -> World {
-    world.configure(CONFIGURATION);
+    world.configure(&configuration());
     expect(&world, &["init"], 0);
     world.start();
     world.key("demo", "timestamp", true);
@@ -152,7 +122,7 @@ fn everything(directory: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)
 #[test]
 fn without_a_ledger_a_start_names_init_and_makes_none() {
     let world = World::empty();
-    world.configure(CONFIGURATION);
+    world.configure(&configuration());
     let said = refuses_to_start(&world, 78);
     assert!(said.contains("sealwardd init"), "{said}");
     assert!(said.contains("forget every released version"), "{said}");
