@@ -22,9 +22,33 @@ from tuf.ngclient import Updater
 HERE = pathlib.Path(__file__).resolve().parent.parent
 # The work factor of the demo's holders: a real ceremony takes the default, 18.
 WORK_FACTOR = "10"
+# How long one command may take, in seconds.
+PATIENCE = 90
 DAY = datetime.timedelta(days=1)
 HOLDERS = ("alice", "bob", "carol")
 SOURCES = ("README.md", "LICENSE-MIT", "Cargo.lock")
+# What every demonstration's configuration begins with.
+BASE = """
+version = 1
+
+[ledger]
+directory = "{dir}/ledger"
+
+[log_key]
+unseal = {{ identity = {{ file = "{dir}/identity" }} }}
+
+[[listener]]
+name = "local"
+kind = "unix"
+path = "{dir}/sealward.sock"
+mode = "0600"
+
+[[keystore]]
+name = "files"
+kind = "software"
+directory = "{dir}/keys"
+unseal = {{ identity = {{ file = "{dir}/identity" }} }}
+"""
 
 
 class Scene:
@@ -60,12 +84,15 @@ class Scene:
 
     # --- programs ---
 
-    def run(self, program, *arguments, code=0, **options):
+    def attempt(self, program, *arguments):
         path = self.programs / program
         command = [str(path if path.exists() else program), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.dir, env=self.environment(), **options)
+        return subprocess.run(command, capture_output=True, text=True, cwd=self.dir, env=self.environment(), timeout=PATIENCE)
+
+    def run(self, program, *arguments, code=0):
+        done = self.attempt(program, *arguments)
         if done.returncode != code:
-            shown = " ".join(command)
+            shown = " ".join(done.args)
             self.fail(f"{shown}\nexit {done.returncode}, not {code}\n{done.stdout}{done.stderr}")
         self.checks += 1
         return done
@@ -85,9 +112,9 @@ class Scene:
 
     # --- the daemon ---
 
-    def configure(self, text):
+    def configure(self, text, **values):
         """Writes and checks the configuration, makes what `init` makes, and starts the daemon."""
-        (self.dir / "sealward.toml").write_text(text)
+        (self.dir / "sealward.toml").write_text((BASE + text).format(dir=self.dir, uid=os.getuid(), **values))
         self.run("sealwardd", "config", "check", "--config", "sealward.toml")
         self.run("sealwardd", "init", "--config", "sealward.toml")
         self.start()

@@ -18,23 +18,6 @@ from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 from common import HERE, Scene
 
 CONFIGURATION = """
-version = 1
-
-[ledger]
-directory = "{dir}/ledger"
-
-[log_key]
-unseal = {{ identity = {{ file = "{dir}/identity" }} }}
-
-[log]
-level = "warn"
-
-[[listener]]
-name = "local"
-kind = "unix"
-path = "{dir}/sealward.sock"
-mode = "0600"
-
 [[keystore]]
 name = "softhsm"
 kind = "pkcs11"
@@ -42,12 +25,6 @@ module = "{module}"
 token_label = "sealward"
 pin = {{ file = "{dir}/hsm/pin" }}
 environment = {{ SOFTHSM2_CONF = "{dir}/hsm/softhsm2.conf" }}
-
-[[keystore]]
-name = "files"
-kind = "software"
-directory = "{dir}/keys"
-unseal = {{ identity = {{ file = "{dir}/identity" }} }}
 
 [[repository]]
 name = "demo"
@@ -90,8 +67,7 @@ class Demo(Scene):
         self.say("A SoftHSM2 token, a configuration, a ledger and a log key:")
         self.run(HERE / "softhsm/setup.sh", self.dir / "hsm")
         module = os.environ.get("SOFTHSM2_MODULE", "/usr/lib/softhsm/libsofthsm2.so")
-        text = CONFIGURATION.format(dir=self.dir, module=module, uid=os.getuid())
-        self.configure(text)
+        self.configure(CONFIGURATION, module=module)
 
     # --- keys and roots ---
 

@@ -8,7 +8,6 @@ returns the number of checks; the program says it.
 
 import argparse
 import json
-import os
 import pathlib
 import signal
 import tempfile
@@ -20,29 +19,6 @@ from tuf.ngclient import Updater
 from common import Scene
 
 CONFIGURATION = """
-version = 1
-
-[ledger]
-directory = "{dir}/ledger"
-
-[log_key]
-unseal = {{ identity = {{ file = "{dir}/identity" }} }}
-
-[log]
-level = "warn"
-
-[[listener]]
-name = "local"
-kind = "unix"
-path = "{dir}/sealward.sock"
-mode = "0600"
-
-[[keystore]]
-name = "files"
-kind = "software"
-directory = "{dir}/keys"
-unseal = {{ identity = {{ file = "{dir}/identity" }} }}
-
 [[repository]]
 name = "demo"
 # So that the demonstration sees the end of the old keys. The default is 30 days.
@@ -133,7 +109,7 @@ class Rotation(Scene):
 
     def begin(self):
         self.say("A repository with its first root and first metadata:")
-        self.configure(CONFIGURATION.format(dir=self.dir, uid=os.getuid()))
+        self.configure(CONFIGURATION)
         online = []
         for role in (*ONLINE, "targets"):
             new = ["--new-repository"] if role == "timestamp" else []
