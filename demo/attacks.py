@@ -150,6 +150,10 @@ class Stage(Scene):
         self.release_targets(1, OTHER)
         self.release("snapshot", self.snapshot(1, 1), OTHER)
 
+    def key_of(self, repository, role):
+        keys = self.json("key", "list", "--repository", repository)["keys"]
+        return next(key["public_key"]["key"] for key in keys if key["roles"] == [role])
+
     def release(self, role, signed, repository=APP):
         code, answer = self.ask(self.tuf, role, signed, repository)
         self.check(code == 0, f"{role} {signed.version} of {repository} is signed")

@@ -9,7 +9,10 @@ import argparse
 import signal
 import tempfile
 
+import changes
 import credentials
+import people
+import server
 from attacks import Stage
 
 COLUMNS = "{:<46} {:<42} {}"
@@ -24,7 +27,14 @@ def attack(programs, quiet):
             credentials.tokens(stage)
             credentials.made_up_certificates(stage)
             credentials.withdrawn_certificate(stage)
-            credentials.rate(stage, 5)
+            server.old_and_mixed_metadata(stage)
+            server.fast_forward(stage)
+            server.two_answers(stage, 5)
+            server.other_roles(stage)
+            people.approvals(stage)
+            changes.bad_reload(stage)
+            changes.stream(stage)
+            credentials.rate(stage, 7)
         finally:
             stage.stop(signal.SIGKILL) if stage.daemon else None
         print(COLUMNS.format("ATTACK", "WHAT IT GOT", "WHICH RULE"))
