@@ -3,6 +3,8 @@
 Everything that a demonstration says was checked. It works on files and sockets of its own, below one directory.
 """
 
+import argparse
+import contextlib
 import datetime
 import functools
 import http.server
@@ -12,6 +14,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -49,6 +52,27 @@ kind = "software"
 directory = "{dir}/keys"
 unseal = {{ identity = {{ file = "{dir}/identity" }} }}
 """
+
+
+def arguments(description):
+    """What every demonstration is told on its command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--bin", required=True, help="where the built programs are")
+    parser.add_argument("--quiet", action="store_true", help="say what was found, and not each check")
+    return parser
+
+
+@contextlib.contextmanager
+def open_scene(kind, programs, quiet):
+    """A demonstration in a directory of its own. Its daemon ends with it, however it ends."""
+    # Short: a unix socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="sealward-show-", dir="/tmp") as directory:
+        scene = kind(directory, programs, quiet)
+        try:
+            yield scene
+        finally:
+            if scene.daemon:
+                scene.stop(signal.SIGKILL)
 
 
 class Scene:

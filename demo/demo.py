@@ -5,17 +5,15 @@ Everything that this program says was checked; `--quiet` says only the last line
 and python-tuf, and runs in a temporary directory with a daemon of its own.
 """
 
-import argparse
 import json
 import os
 import signal
 import subprocess
-import tempfile
 
 from securesystemslib.formats import encode_canonical
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
-from common import HERE, Scene
+from common import HERE, Scene, arguments, open_scene
 
 CONFIGURATION = """
 [[keystore]]
@@ -247,33 +245,26 @@ class Demo(Scene):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bin", required=True, help="where the built programs are")
-    parser.add_argument("--quiet", action="store_true", help="say only the last line")
+    parser = arguments(__doc__)
     parser.add_argument("--with-run", action="store_true", help="check what `make run` prints as well")
-    arguments = parser.parse_args()
-    # Short: a unix socket's path has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="sealward-demo-", dir="/tmp") as directory:
-        demo = Demo(directory, arguments.bin, arguments.quiet)
-        try:
-            if arguments.with_run:
-                demo.first_light()
-            demo.set_up()
-            demo.make_keys()
-            demo.first_root()
-            demo.serve()
-            demo.first_metadata()
-            demo.say("\nA client that nobody here wrote:")
-            demo.client("first-client")
-            demo.verify_with_openssl()
-            demo.attacks()
-            demo.rotate()
-            demo.crash()
-            demo.audit()
-            demo.table()
-        finally:
-            demo.stop(signal.SIGKILL) if demo.daemon else None
-        print(f"{'' if arguments.quiet else chr(10)}first-light: ok, {demo.checks} checks")
+    told = parser.parse_args()
+    with open_scene(Demo, told.bin, told.quiet) as demo:
+        if told.with_run:
+            demo.first_light()
+        demo.set_up()
+        demo.make_keys()
+        demo.first_root()
+        demo.serve()
+        demo.first_metadata()
+        demo.say("\nA client that nobody here wrote:")
+        demo.client("first-client")
+        demo.verify_with_openssl()
+        demo.attacks()
+        demo.rotate()
+        demo.crash()
+        demo.audit()
+        demo.table()
+    print(f"{'' if told.quiet else chr(10)}first-light: ok, {demo.checks} checks")
 
 
 if __name__ == "__main__":

@@ -6,17 +6,13 @@ root that was ever out one that began there long ago and goes on, and one that b
 returns the number of checks; the program says it.
 """
 
-import argparse
 import json
-import pathlib
-import signal
-import tempfile
 import time
 
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 from tuf.ngclient import Updater
 
-from common import Scene
+from common import Scene, arguments, open_scene
 
 CONFIGURATION = """
 [[repository]]
@@ -53,6 +49,7 @@ ONLINE = ("timestamp", "snapshot")
 
 class Rotation(Scene):
     name = "rotation"
+    configuration = CONFIGURATION
 
     def __init__(self, directory, programs, quiet):
         super().__init__(directory, programs, quiet)
@@ -109,7 +106,7 @@ class Rotation(Scene):
 
     def begin(self):
         self.say("A repository with its first root and first metadata:")
-        self.configure(CONFIGURATION)
+        self.configure(self.configuration)
         online = []
         for role in (*ONLINE, "targets"):
             new = ["--new-repository"] if role == "timestamp" else []
@@ -130,7 +127,7 @@ class Rotation(Scene):
         self.next_snapshot()
         self.next_timestamp()
         self.serve()
-        self.clients_update("before the rotation")
+        self.clients_update("the first metadata is out")
 
     def put_out(self, name):
         self.publish(name, name)
@@ -172,13 +169,23 @@ class Rotation(Scene):
             self.export(f"{role}-new", key)
         self.clients_update("successors are made")
 
-    def root(self, version, holders, changes):
-        """One root, from its ceremony to its promotion, in the order of the list."""
+    def successors(self):
+        return [argument for role in ONLINE for argument in ("--key", f"{role}={role}-new.tuf.json")]
+
+    def removals(self):
+        old = [self.keys[role][0]["public_key"]["tuf_key_id"] for role in ONLINE]
+        return [argument for key in old for argument in ("--remove", key)]
+
+    def next_root(self, version, holders, changes):
         self.ceremony(
             "propose", "--previous", f"{version - 1}.root.json", *changes, "--expires-in", "365d",
             "--out", f"proposal-{version}.json",
         )
         self.sign_root(version, holders)
+
+    def root(self, version, holders, changes):
+        """One root, from its ceremony to its promotion, in the order of the list."""
+        self.next_root(version, holders, changes)
         if version == 2:
             self.check(self.expect("stage")[-1] == "2.root.json", "which it names")
         self.sealward("root", "stage", "--repository", "demo", f"{version}.root.json")
@@ -213,15 +220,13 @@ class Rotation(Scene):
 
     def first(self):
         self.say("\nRoot 2 lists old and new keys:")
-        add = [argument for role in ONLINE for argument in ("--key", f"{role}={role}-new.tuf.json")]
-        self.root(2, ["bob", "carol"], add)
+        self.root(2, ["bob", "carol"], self.successors())
         for role in ONLINE:
             self.check(self.states(role) == ["active", "active"], f"{role} has two keys, and one must sign")
 
     def second(self):
         self.say("\nRoot 3 lists the new keys alone:")
-        old = [self.keys[role][0]["public_key"]["tuf_key_id"] for role in ONLINE]
-        self.root(3, ["alice", "carol"], [argument for key in old for argument in ("--remove", key)])
+        self.root(3, ["alice", "carol"], self.removals())
         for role in ONLINE:
             self.check(self.states(role) == ["retired", "active"], f"promoting root 3 retired the old key of {role}")
 
@@ -248,28 +253,19 @@ class Rotation(Scene):
 
 def rotate(programs, quiet):
     """The whole demonstration, in a directory of its own. Returns how many checks it made."""
-    # Short: a unix socket's path has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="sealward-rot-", dir="/tmp") as directory:
-        show = Rotation(pathlib.Path(directory), programs, quiet)
-        try:
-            show.begin()
-            show.make()
-            show.first()
-            show.second()
-            show.end()
-            show.say(f"\n{show.updates} updates of clients, and none failed")
-            return show.checks
-        finally:
-            if show.daemon:
-                show.stop(signal.SIGKILL)
+    with open_scene(Rotation, programs, quiet) as show:
+        show.begin()
+        show.make()
+        show.first()
+        show.second()
+        show.end()
+        show.say(f"\n{show.updates} updates of clients, and none failed")
+        return show.checks
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bin", required=True, help="where the built programs are")
-    parser.add_argument("--quiet", action="store_true", help="say only the last line")
-    arguments = parser.parse_args()
-    print(f"rotation: ok, {rotate(arguments.bin, arguments.quiet)} checks")
+    told = arguments(__doc__).parse_args()
+    print(f"rotation: ok, {rotate(told.bin, told.quiet)} checks")
 
 
 if __name__ == "__main__":
