@@ -30,6 +30,9 @@ name = "demo"
 [repository.role.timestamp]
 keystore = "softhsm"
 algorithm = "ecdsa-p256"
+# Where its next key is to be made, and of which algorithm.
+keystores = ["files"]
+algorithms = ["ed25519"]
 
 [repository.role.snapshot]
 keystore = "files"

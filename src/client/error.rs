@@ -193,8 +193,9 @@ impl ClientError {
             Code::OutOfRange if bytes >= LARGE_REQUEST_BYTES => Self::TooLargeForDaemon { bytes },
             code => {
                 let detail = with_causes(status.message(), status.source());
-                // The transport calls it unknown; it is the daemon's TLS, which turned us away.
-                let code = if detail.contains("received fatal alert") { Code::Unavailable } else { code };
+                // The transport calls it unknown: the daemon's TLS turned us away, or the connection broke.
+                let broken = detail.contains("received fatal alert") || has_io_error(status);
+                let code = if broken { Code::Unavailable } else { code };
                 Self::Transport { code, detail }
             }
         }
@@ -262,6 +263,11 @@ fn causes<'a>(first: Option<&'a (dyn Error + 'static)>) -> impl Iterator<Item = 
 }
 
 /// The message with its causes, less those that only repeat what was said, or say that there is a cause.
+/// Whether it was the connection that failed.
+fn has_io_error(status: &Status) -> bool {
+    causes(status.source()).any(|cause| cause.is::<io::Error>())
+}
+
 fn with_causes(message: &str, first: Option<&(dyn Error + 'static)>) -> String {
     let all = causes(first).fold(message.to_owned(), |mut out, cause| {
         let text = cause.to_string();

@@ -55,6 +55,10 @@ struct People {
 
 impl People {
     fn new(approvals: u32, more: &str) -> Self {
+        Self::limited(approvals, more, "")
+    }
+
+    fn limited(approvals: u32, more: &str, limits: &str) -> Self {
         let world = World::empty();
         let directory = world.path("");
         let authority = Authority::new(&directory, "ca");
@@ -63,7 +67,11 @@ impl People {
             authority.sign(&directory, who, vec![uri(&format!("spiffe://acme/{who}"))]);
         }
         authority.sign(&directory, "alice-laptop", vec![dns("alice.example")]);
-        let world = world.init_and_start(&settings(approvals, more));
+        let world = world.init_and_start(&settings(approvals, more).replacen(
+            "version = 1\n",
+            &format!("version = 1\nlimits = {{ {limits} }}\n"),
+            1,
+        ));
         let mut people = Self { world, port: 0 };
         people.find_port();
         for (role, new) in [("timestamp", true), ("snapshot", false), ("targets", false)] {
@@ -404,7 +412,8 @@ fn what_nobody_approves_in_time_is_forgotten() {
 
 #[test]
 fn ten_thousand_requests_leave_no_more_than_the_bound() {
-    let people = People::new(1, "max_pending = 8\n");
+    let many = "request_rate_per_caller = { per_minute = 60000, burst = 20000 }";
+    let people = People::limited(1, "max_pending = 8\n", many);
     let mut reasons = BTreeSet::new();
     let mut waiting = 0;
     people.world.with_client(async |client| {

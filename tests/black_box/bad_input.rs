@@ -241,8 +241,11 @@ fn a_token_that_is_absent_or_refuses_the_pin_is_told_and_the_daemon_goes_on() {
              environment = {{ SOFTHSM2_CONF = \"{{dir}}/token/softhsm2.conf\" }}\n"
         )
     };
+    let timestamp = "[repository.role.timestamp]\n";
+    let places = format!("{timestamp}keystores = [\"absent\", \"refused\"]\nalgorithms = [\"ecdsa-p256\"]\n");
+    let software = SOFTWARE.replace(timestamp, &places);
     let text =
-        format!("{SOFTWARE}{}{}", token("absent", "nobody", "token/pin"), token("refused", "sealward", "wrong-pin"));
+        format!("{software}{}{}", token("absent", "nobody", "token/pin"), token("refused", "sealward", "wrong-pin"));
     let world = world.init_and_start(&text);
     let generate = |keystore: &str| {
         let arguments = [

@@ -41,7 +41,7 @@ fn a_granted_caller_cannot_fill_the_disk_with_denials_and_a_batch_of_them_is_one
     // What was counted is written at the end, at the latest.
     assert_eq!(world.stop(), Some(0));
     world.start();
-    let leaves = String::from_utf8(world.sealward(&["--json", "audit", "tail", "--limit", "1"]).stdout).unwrap();
+    let leaves = String::from_utf8(world.sealward(&["--json", "audit", "tail", "--lines", "1"]).stdout).unwrap();
     assert!(leaves.contains("aggregate") && leaves.contains("version-step"), "{leaves}");
 }
 

@@ -22,7 +22,8 @@ kind = "software"
 directory = "{dir}/second"
 unseal = { identity = { file = "{dir}/identity" } }
 "#;
-    let world = World::configured(&format!("{SOFTWARE}{second}"));
+    let places = SOFTWARE.replace("custody = \"online\"\n", "custody = \"online\"\nkeystores = [\"second\"]\n");
+    let world = World::configured(&format!("{places}{second}"));
     let key = |keystore: &str, new_repository| {
         let request = sealward::client::messages::GenerateKeyRequest {
             repository: "demo".into(),

@@ -69,9 +69,9 @@ fn unguarded_is_said_of_nothing_else_and_beside_no_guard_of_targets() {
     let offline = "[repository.role.targets]\ncustody = \"offline\"\n";
     assert_eq!(expiry(&good(&with(&format!("{LOUD}{offline}"))), "targets"), Some(365));
     let both = mistakes(&with(&LOUD.replace("\"online\"", "\"offline\""))).join("\n");
-    assert!(both.contains("[conflict] `targets/*` is unguarded or offline"), "{both}");
-    let attended = mistake(&with(&LOUD.replace("custody = \"online\"\n", "")));
-    assert!(attended.contains("[not-yet-built]"), "{attended}");
+    assert!(both.contains("[conflict] `targets/*` is online"), "{both}");
+    let attended = mistakes(&with(&LOUD.replace("custody = \"online\"\n", ""))).join("\n");
+    assert!(attended.contains("[conflict] `targets/*` is online"), "{attended}");
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl Drop for World {
 fn configuration(directory: &Path) -> String {
     let role = |name: &str| {
         format!(
-            "\n[repository.role.{name}]\ncustody = \"online\"\nkeystore = \"software\"\n\
+            "\n[repository.role.{name}]\ncustody = \"online\"\nkeystore = \"software\"\nalgorithms = [\"ed25519\", \"ecdsa-p256\"]\n\
              release_rate = {{ per_hour = {most}, burst = {most} }}\n",
             most = u32::MAX
         )

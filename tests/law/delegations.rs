@@ -114,6 +114,8 @@ fn a_key_that_a_delegators_head_lists_is_not_retired_by_hand() {
     };
     assert_eq!(retired(&model, 20), Err(Reason::KeyListed));
     assert_eq!(retired(&model, 21), Ok(KeyState::Retired), "it signs nothing");
+    assert_eq!(retired(&model, 22), Err(Reason::LastSigner), "nobody knows yet to whom a delegates");
+    model.release("a", &targets(1));
     assert_eq!(retired(&model, 22), Ok(KeyState::Retired), "nobody delegates to b");
     model.release("targets", &delegating(3, &[("a", 1, &[21], "a/*")]));
     assert_eq!(retired(&model, 20), Ok(KeyState::Retired), "the next head left it out");

@@ -41,8 +41,10 @@ pub(super) fn roles(node: &Node<'_>, keystores: &[String], report: &mut Report) 
         match name {
             Name::Role(role) => {
                 let policy = role_policy(text, RolePolicy::default_for(&role), &section, keystores, report);
-                if unguarded && policy.custody == Custody::Offline {
-                    report.error(Code::Conflict, at, "`targets/*` is unguarded or offline; not both");
+                if unguarded && policy.custody != Custody::Online {
+                    let detail = "`targets/*` is online: nothing is held with which people could compare, and what is \
+                                  offline has no signer here";
+                    report.error(Code::Conflict, at, detail);
                 }
                 if role == Role::Targets && policy.custody != Custody::Offline {
                     targets = Some(at);

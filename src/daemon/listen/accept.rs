@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +20,10 @@ use crate::door::stream::Connection;
 
 /// How long a peer may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long a peer that is turned away may take to close its side, and how much of what it sent is read until then.
+const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL_BYTES: u64 = 64 << 10;
 
 /// Connections whose peers have proved what they can.
 pub(super) type Incoming<S> = ReceiverStream<Result<Connection<S>, Infallible>>;
@@ -78,10 +83,27 @@ impl Accept for Tcp {
     async fn greet(&self, raw: TcpStream) -> Result<(TlsStream<TcpStream>, Proof), String> {
         // A small answer must not wait for more.
         raw.set_nodelay(true).map_err(|error| error.to_string())?;
-        let stream = TlsAcceptor::from(self.tls.server()).accept(raw).await.map_err(|error| error.to_string())?;
+        let stream = match TlsAcceptor::from(self.tls.server()).accept(raw).into_fallible().await {
+            Ok(stream) => stream,
+            Err((error, raw)) => {
+                part(raw).await;
+                return Err(error.to_string());
+            }
+        };
         let proof = self.tls.proof(stream.get_ref().1).map_err(|error| error.to_string())?;
         Ok((stream, proof))
     }
+}
+
+/// Ends a connection so that the alert arrives. In TLS 1.3 the client has finished and sent its request when its certificate
+/// is looked at; to close with that unread would reset the connection, and the client would learn nothing.
+async fn part(mut raw: TcpStream) {
+    let unread = async {
+        raw.shutdown().await?;
+        tokio::io::copy(&mut raw.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whatever comes of it, the peer is not let in.
+    drop(tokio::time::timeout(FAREWELL, unread).await);
 }
 
 /// Accepts until the end.
@@ -128,6 +150,7 @@ pub(super) fn accept<L: Accept>(
     });
     ReceiverStream::new(incoming)
 }
+
 /// Lets a peer prove itself. Whoever does not is counted.
 async fn enter<L: Accept>(
     listener: &L,
