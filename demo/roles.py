@@ -14,7 +14,6 @@ from common import HERE, Scene, arguments, open_scene
 from healing import heal
 from rotation import rotate
 
-COLUMNS = "{:<44}{:<40}{}"
 EXAMPLE = HERE / "hsm-config/attended.toml"
 
 
@@ -34,9 +33,10 @@ def attack(programs, quiet):
         changes.bad_reload(stage)
         changes.stream(stage)
         credentials.rate(stage, 7)
-    print(COLUMNS.format("ATTACK", "WHAT IT GOT", "WHICH RULE"))
-    for row in stage.rows:
-        print(COLUMNS.format(*row))
+    rows = [("ATTACK", "WHAT IT GOT", "WHICH RULE"), *stage.rows]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for row in rows:
+        print("{:<{}}  {:<{}}  {}".format(row[0], widths[0], row[1], widths[1], row[2]))
     return stage.checks
 
 
