@@ -92,8 +92,6 @@ callers = ["unix:{uid}"]
 verbs = ["operate", "audit", "status"]
 """
 
-
-
 APP, OTHER = "acme/app", "acme/other"
 
 
@@ -215,8 +213,8 @@ class Stage(Scene):
         self.check(code == 77, f"{attack}: is denied: {answer}")
         error = answer["error"]
         self.check(not because or because in error["detail"], f"{attack}: {error['detail']}")
-        shown = f"{rule}: {because}" if because else rule
-        self.row(attack, "nothing", shown.replace(rule, error["reason"], 1), shown)
+        cause = f": {because}" if because else ""
+        self.row(attack, "nothing", error["reason"] + cause, rule + cause)
 
     def denied_payload(self, attack, rule, identity, role, signed, repository=APP):
         self.denied(attack, rule, identity, *self.signing(role, signed, repository))

@@ -54,6 +54,12 @@ def rights(programs, quiet):
         return scene.checks
 
 
+PARTS = {
+    "ROTATION of both online keys through roots 2 and 3, python-tuf clients of every older root at each step": rotate,
+    "HEALED: a version burnt by a lost answer, one superseded, and a fast-forward that clients forget": heal,
+}
+
+
 def main():
     told = arguments(__doc__).parse_args()
     checks = attack(told.bin, told.quiet)
@@ -63,12 +69,6 @@ def main():
         checks += made
         print(f"\n{what}: {made} checks")
     print(f"\nroles: ok, {checks} checks")
-
-
-PARTS = {
-    "ROTATION of both online keys through roots 2 and 3, python-tuf clients of every older root at each step": rotate,
-    "HEALED: a version burnt by a lost answer, one superseded, and a fast-forward that clients forget": heal,
-}
 
 
 if __name__ == "__main__":

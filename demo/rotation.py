@@ -245,7 +245,9 @@ class Rotation(Scene):
 
     def wait_until_destroyed(self, key):
         for _ in range(300):
-            if self.json("key", "show", key)["key"]["state"] == "destroyed":
+            # Not counted: how often one has to ask is a matter of chance.
+            asked = self.attempt("sealward", "--json", "key", "show", key)
+            if json.loads(asked.stdout)["key"]["state"] == "destroyed":
                 return
             time.sleep(0.2)
         self.fail("a key was not destroyed in time")
