@@ -52,6 +52,19 @@ kind = "software"
 directory = "{dir}/keys"
 unseal = {{ identity = {{ file = "{dir}/identity" }} }}
 """
+# Whoever runs a demonstration may do this in it.
+GRANTS = """
+# Every role of demo, and still not root: that one is offline by type, whatever a grant says.
+[[grant]]
+callers = ["unix:{uid}"]
+verbs = ["sign", "explain", "read", "manage-keys", "manage-roots"]
+repositories = ["demo"]
+roles = ["**"]
+
+[[grant]]
+callers = ["unix:{uid}"]
+verbs = ["audit", "status"]
+"""
 
 
 def arguments(description):

@@ -13,7 +13,7 @@ import subprocess
 from securesystemslib.formats import encode_canonical
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
-from common import HERE, Scene, arguments, open_scene
+from common import GRANTS, HERE, Scene, arguments, open_scene
 
 CONFIGURATION = """
 [[keystore]]
@@ -43,17 +43,6 @@ algorithm = "ed25519"
 custody = "online"
 keystore = "softhsm"
 algorithm = "rsa-pss-2048"
-
-# Every role of demo, and still not root: that one is offline by type, whatever a grant says.
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots"]
-repositories = ["demo"]
-roles = ["**"]
-
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["audit", "status"]
 """
 
 
@@ -68,7 +57,7 @@ class Demo(Scene):
         self.say("A SoftHSM2 token, a configuration, a ledger and a log key:")
         self.run(HERE / "softhsm/setup.sh", self.dir / "hsm")
         module = os.environ.get("SOFTHSM2_MODULE", "/usr/lib/softhsm/libsofthsm2.so")
-        self.configure(CONFIGURATION, module=module)
+        self.configure(CONFIGURATION + GRANTS, module=module)
 
     # --- keys and roots ---
 

@@ -12,7 +12,7 @@ import time
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 from tuf.ngclient import Updater
 
-from common import Scene, arguments, open_scene
+from common import GRANTS, Scene, arguments, open_scene
 
 CONFIGURATION = """
 [[repository]]
@@ -32,16 +32,6 @@ algorithm = "ed25519"
 custody = "online"
 keystore = "files"
 algorithm = "ed25519"
-
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots"]
-repositories = ["demo"]
-roles = ["**"]
-
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["audit", "status"]
 """
 
 ONLINE = ("timestamp", "snapshot")
@@ -106,7 +96,7 @@ class Rotation(Scene):
 
     def begin(self):
         self.say("A repository with its first root and first metadata:")
-        self.configure(self.configuration)
+        self.configure(self.configuration + GRANTS)
         online = []
         for role in (*ONLINE, "targets"):
             new = ["--new-repository"] if role == "timestamp" else []
