@@ -5,13 +5,16 @@ use sealward::domain::key::KeyState;
 use sealward::domain::name::{Role, Sha256Digest};
 use sealward::domain::outcome::{Denial, Reason};
 use sealward::domain::public_key::PublicKey;
-use sealward::engine::RootUpload;
+use sealward::domain::statement::ListedFile;
+use sealward::engine::{KeyOrder, RootUpload};
+use sealward::ledger::{Change, Expect, Unit};
 use sealward::tuf::envelope::assemble;
 
 use crate::bench::{Bench, call};
+use crate::meanwhile::commit;
 use crate::people::PEOPLE;
 use crate::roots::{Holder, RootPlan};
-use crate::values::{repository, timestamp};
+use crate::values::{repository, role, timestamp, version};
 
 /// Freezes whoever asks between the decision and the commit of what follows.
 fn freeze_asker(bench: &Bench, uid: u32) {
@@ -99,4 +102,31 @@ async fn nothing_is_approved_by_whoever_was_frozen_meanwhile() {
     let digest = Sha256Digest::of(&shown.payload).to_string();
     conflicts(bench.engine().approve(&call(6), &id, &digest).await);
     assert!(bench.engine().ledger().pending().unwrap()[0].given.is_empty());
+}
+
+/// A guard that begins as 0 would forget what somebody else published.
+#[tokio::test]
+async fn no_guard_begins_as_0_when_the_snapshot_lists_the_role_meanwhile() {
+    let bench = Bench::new().await;
+    bench.add_rules(PEOPLE);
+    bench.meanwhile(|ledger| {
+        let mut guard = ledger.view(&repository()).unwrap().guards[&Role::Snapshot].clone();
+        let expects = vec![Expect::Guard(guard.name.clone(), guard.revision)];
+        let entry = ListedFile { version: version(7), length: None, sha256: None, other_hashes: false };
+        guard.head.as_mut().unwrap().listing.insert("releases/stable.json".to_owned(), entry);
+        guard.revision += 1;
+        commit(ledger, Unit { expects, changes: vec![Change::Guard { guard, payload: None }], ..Unit::default() });
+    });
+    let order = KeyOrder { repository: "demo".into(), roles: vec!["releases/stable".into()], ..KeyOrder::default() };
+    bench.engine().generate_key(&call(0), order).await.unwrap();
+    let guards = &bench.engine().ledger().view(&repository()).unwrap().guards;
+    assert!(!guards.contains_key(&role("releases/stable")), "it has to be seeded");
+}
+
+#[tokio::test]
+async fn no_key_is_recorded_in_a_role_that_was_frozen_meanwhile() {
+    let bench = Bench::new().await;
+    bench.freeze_meanwhile(FreezeScope::Role(repository(), Role::Timestamp));
+    assert_eq!(bench.engine().rotate(&call(0), "demo", "timestamp", "", "").await.unwrap_err().reason, Reason::Frozen);
+    assert_eq!(bench.engine().ledger().view(&repository()).unwrap().keys.len(), 3);
 }
