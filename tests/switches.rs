@@ -28,3 +28,5 @@ mod meanwhile;
 mod people;
 #[path = "switches/races.rs"]
 mod races;
+#[path = "switches/seeding.rs"]
+mod seeding;
