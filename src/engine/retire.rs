@@ -44,8 +44,7 @@ impl Engine {
             event.role = record.roles.iter().next().cloned();
             event.key = Some(id);
             // The heads of delegating roles were weighed, too.
-            let delegators =
-                view.guards.values().filter(|guard| guard.head.as_ref().is_some_and(|head| head.delegations.is_some()));
+            let delegators = view.guards.values().filter(|guard| guard.delegations().is_some());
             let read = delegators.map(|guard| Expect::Guard(guard.name.clone(), guard.revision)).collect();
             self.commit_key(call, &view, &changed, event, read).await?;
             Ok(KeyChange { key: changed, changed: true })

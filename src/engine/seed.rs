@@ -45,8 +45,7 @@ impl Engine {
             *scope = std::mem::take(scope).with(&statement);
             let existing = view.guards.get(&role);
             let name = existing.map_or_else(|| sign::first_epoch(&repository, &role), |guard| guard.name.clone());
-            let listed = view.roots.trusted.as_ref().and_then(|root| root.roles.get(&role));
-            let listed = listed.map(|keys| keys.keys.keys().copied().collect()).unwrap_or_default();
+            let listed = roots::may_have_released(&role, &view.roots, &view.guards);
             let guard = roots::seed(&name, &statement, existing, policy, listed, self.now(), call.caller.to_string())?;
             let payload = tuf::envelope::Envelope::parse(&file, file.len())?.signed;
             let mut event =
@@ -112,7 +111,8 @@ impl Engine {
             let Some(guard) = view.guards.get(delegator) else { continue };
             let kept = self.ledger.guard(&guard.name).map_err(|error| error.denial())?;
             let Some(payload) = kept.and_then(|kept| kept.payload) else {
-                let detail = format!("the newest {delegator} is too large to be kept here, and its keys with it");
+                let detail =
+                    format!("the newest {delegator} is not kept here: it is too large, or its epoch just began");
                 refused = Denial::new(Reason::SeedUnverified, detail);
                 continue;
             };

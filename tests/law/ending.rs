@@ -7,6 +7,7 @@ use sealward::domain::law::retire::{Around, retire};
 use sealward::domain::name::Role;
 use sealward::domain::outcome::{Denial, Reason};
 
+use crate::delegations::delegating;
 use crate::values::{DAY, Model, NOW, key_id, record, root};
 
 fn around(model: &Model) -> Around<'_> {
@@ -82,6 +83,47 @@ fn where_no_root_decides_the_last_active_key_of_a_role_stays() {
     assert_eq!(retired(&elsewhere, 21).unwrap_err().reason, Reason::LastSigner, "who delegates to it is not held here");
     elsewhere.add(22, "releases", KeyState::Active);
     assert!(retired(&elsewhere, 21).unwrap().is_some());
+}
+
+/// Whoever verifies top-level targets or a bin asks for the signature of this key, as the root or the delegator says.
+#[test]
+fn a_key_of_unguarded_targets_stays_while_a_root_lists_it_for_targets_or_a_delegator_for_any_role() {
+    let bare = || {
+        let mut model = rooted();
+        model.add(31, Role::UNGUARDED, KeyState::Active);
+        model.add(32, Role::UNGUARDED, KeyState::Active);
+        model
+    };
+    assert!(retired(&bare(), 31).unwrap().is_some());
+    let mut trusted = bare();
+    trusted.roots.trusted = Some(root(1, &[(Role::Targets, &[31])]));
+    assert_eq!(retired(&trusted, 31).unwrap_err().reason, Reason::KeyListed);
+    let mut staged = bare();
+    staged.roots.staged = Some(root(2, &[(Role::Targets, &[31])]));
+    assert_eq!(retired(&staged, 31).unwrap_err().reason, Reason::KeyListed);
+    let mut delegated = bare();
+    delegated.release("targets", &delegating(2, &[("bins-0", 1, &[31], "0/*")]));
+    let denial = retired(&delegated, 31).unwrap_err();
+    assert!(denial.reason == Reason::KeyListed && denial.detail.contains("released targets"), "{denial}");
+    assert!(retired(&delegated, 32).unwrap().is_some(), "it is listed nowhere");
+    delegated.put(31, KeyState::Retired);
+    assert_eq!(scheduled(&delegated, 31).unwrap_err().reason, Reason::KeyListed, "nor is it destroyed");
+}
+
+#[test]
+fn the_last_key_of_unguarded_targets_stays_whoever_decides_about_others() {
+    let mut model = rooted();
+    model.add(31, Role::UNGUARDED, KeyState::Active);
+    assert_eq!(retired(&model, 31).unwrap_err().reason, Reason::LastSigner);
+}
+
+#[test]
+fn a_key_that_a_recovery_barred_is_no_signer_that_could_be_the_last() {
+    let mut model = Model::with_first_versions();
+    model.add(11, "timestamp", KeyState::Active);
+    model.guards.get_mut(&Role::Timestamp).unwrap().barred.insert(key_id(1));
+    assert_eq!(retired(&model, 11).unwrap_err().reason, Reason::LastSigner, "key 1 signs nothing any more");
+    assert!(retired(&model, 1).unwrap().is_some());
 }
 
 // --- destroying ---
