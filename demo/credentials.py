@@ -72,7 +72,7 @@ def tokens(stage):
     refused("expired token", "expired", exp=1_700_000_000)
     refused("token for another audience", "audience", aud="https://elsewhere.example")
     refused("token of another issuer", "issuer", iss="https://issuer.example")
-    refused("token with alg=none and no signature", "no JWT", algorithm="none")
+    refused("token with alg=none and no signature", "algorithm", algorithm="none")
     none = stage.by_token(issuer.token(algorithm="none") + "AA")
     stage.denied("token with alg=none and a signature", "unauthenticated", none, *sign, because="algorithm")
     refused("key confusion: HS256 with the public key", "algorithm", algorithm="HS256")

@@ -90,9 +90,12 @@ fn strangers_and_the_nameless_stay_outside() {
     assert_eq!(code, 77, "a common name is no name: {text}");
     assert!(text.contains("unauthenticated"), "{text}");
     for (who, why) in [("stranger", "signed by another authority"), ("", "no certificate")] {
-        let (code, text) = over_tls(&world, port, who, &["whoami"]);
-        assert!(code == 69 || code == 75, "{why}: {code} {text}");
-        assert!(text.contains("--cert"), "{why}: {text}");
+        // Often, because what the client notices first is a matter of chance.
+        for _ in 0..10 {
+            let (code, text) = over_tls(&world, port, who, &["whoami"]);
+            assert_eq!(code, 69, "{why}: {text}");
+            assert!(text.contains("--cert"), "{why}: {text}");
+        }
     }
     // No TLS at all.
     let mut plain = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -90,17 +90,22 @@ impl Accept for Tcp {
                 return Err(error.to_string());
             }
         };
-        let proof = self.tls.proof(stream.get_ref().1).map_err(|error| error.to_string())?;
-        Ok((stream, proof))
+        match self.tls.proof(stream.get_ref().1) {
+            Ok(proof) => Ok((stream, proof)),
+            Err(error) => {
+                part(stream).await;
+                Err(error.to_string())
+            }
+        }
     }
 }
 
 /// Ends a connection so that the alert arrives. In TLS 1.3 the client has finished and sent its request when its certificate
 /// is looked at; to close with that unread would reset the connection, and the client would learn nothing.
-async fn part(mut raw: TcpStream) {
+async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let unread = async {
-        raw.shutdown().await?;
-        tokio::io::copy(&mut raw.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
     };
     // Whatever comes of it, the peer is not let in.
     drop(tokio::time::timeout(FAREWELL, unread).await);
