@@ -133,7 +133,8 @@ pub struct Engine {
     checkpointing: tokio::sync::Mutex<()>,
     /// Held while something that waits for people is written down.
     recording: tokio::sync::Mutex<()>,
-    /// Every public key that a keystore was seen to hold.
+    /// Every public key that a keystore was seen to hold, and whose destruction was not seen. It grows with private keys
+    /// that were really made in one, never with what callers name.
     held: Mutex<BTreeSet<KeyId>>,
     /// Keystores that were not there when the daemon started, and have not listed their keys yet.
     unlisted: Mutex<BTreeSet<KeystoreName>>,

@@ -6,7 +6,7 @@ use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::grant::Verb;
 use crate::domain::guard::KEPT_PAYLOAD_BYTES;
 use crate::domain::law::{roots, sign};
-use crate::domain::name::{RepositoryName, Role, Version};
+use crate::domain::name::{MetadataType, RepositoryName, Role, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::statement::Statement;
 use crate::ledger::{Change, CommitError, Expect, Unit, View};
@@ -36,7 +36,11 @@ impl Engine {
             let policy = rules.admit_role(call, Verb::ManageRoots, &repository, &role)?;
             scope.admit();
             self.check_serving(call)?;
-            let _held = self.hold_guards(call, [(repository.clone(), role.clone())].into()).await?;
+            // What is in flight for a delegated role was decided without what this file delegates.
+            let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
+            let delegated = view.guards.keys().filter(|_| role.metadata_type() == MetadataType::Targets);
+            let names = delegated.chain([&role]).map(|role| (repository.clone(), role.clone())).collect();
+            let _held = self.hold_guards(call, names).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let (statement, delegator) = match &role {
                 Role::Delegated(_) => self.verify_delegated(&view, &repository, &role, &file)?,

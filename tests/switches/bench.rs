@@ -124,6 +124,7 @@ impl Clock for HeldClock {
 /// Real software keys behind a gate. It says that it is a token, so that it signs on a thread of its own.
 pub(crate) struct Gated {
     keys: Software,
+    place: Mutex<String>,
     away: Mutex<bool>,
     closed: Mutex<bool>,
     arrived: Mutex<u32>,
@@ -148,6 +149,16 @@ impl Gated {
         *self.away.lock().unwrap() = away;
     }
 
+    /// Another token has its name from now on.
+    pub(crate) fn is_another(&self, place: &str) {
+        place.clone_into(&mut self.place.lock().unwrap());
+    }
+
+    /// How many signatures wait.
+    pub(crate) fn waiting(&self) -> u32 {
+        *self.arrived.lock().unwrap()
+    }
+
     /// Somebody puts a key on the token, and tells nobody.
     pub(crate) fn plant(&self) -> PublicKey {
         self.keys.generate(Algorithm::Ed25519).unwrap()
@@ -170,7 +181,7 @@ impl Gated {
 
 impl Keystore for Gated {
     fn describe(&self) -> Description {
-        Description { kind: Kind::Pkcs11, ..self.keys.describe() }
+        Description { kind: Kind::Pkcs11, place: self.place.lock().unwrap().clone(), ..self.keys.describe() }
     }
 
     fn probe(&self) -> Condition {
@@ -286,6 +297,7 @@ impl Bench {
         let keys = Software::open("software".parse().unwrap(), &keys, &unseal, false).unwrap();
         let token = Gated {
             keys,
+            place: Mutex::new("the first".to_owned()),
             away: Mutex::new(false),
             closed: Mutex::new(false),
             arrived: Mutex::new(0),

@@ -1,11 +1,15 @@
 //! The end of a key, and what stops it.
 
 use sealward::domain::key::KeyState;
+use sealward::domain::law::destroy;
+use sealward::domain::name::Sha256Digest;
 use sealward::domain::public_key::KeyId;
 use sealward::engine::FreezeOrder;
+use sealward::ledger::{Change, Expect, Unit};
 
 use crate::bench::{Bench, call};
-use crate::values::DAY;
+use crate::meanwhile::commit;
+use crate::values::{DAY, NOW};
 
 /// A key whose destruction is due in this moment.
 async fn due(bench: &Bench) -> KeyId {
@@ -38,4 +42,25 @@ async fn a_freeze_stops_a_destruction_that_is_due_until_the_thaw() {
         bench.engine().carry_out_destructions().await;
         assert_eq!(state(&bench, &key), KeyState::Destroyed);
     }
+}
+
+/// A daemon that was killed while its token removed the key finds it gone; so does one whose token was exchanged.
+#[tokio::test]
+async fn a_resumed_destruction_ends_only_where_it_began() {
+    let bench = Bench::new().await;
+    let key = due(&bench).await;
+    let record = bench.engine().ledger().key(&key).unwrap().unwrap();
+    let begun = destroy::begin(&record, Sha256Digest::of(b"the first"), NOW.plus_seconds(31 * DAY));
+    let expects = vec![Expect::Key(key, record.revision)];
+    commit(bench.engine().ledger().as_ref(), Unit { expects, changes: vec![Change::Key(begun)], ..Unit::default() });
+    bench.token.take_away(&key);
+    bench.token.is_another("the second");
+    bench.engine().carry_out_destructions().await;
+    assert_eq!(state(&bench, &key), KeyState::Retired);
+    let last = bench.leaves().pop().unwrap();
+    assert_eq!((last.verb.as_str(), last.outcome.name()), ("destroy-end", "failed"));
+    bench.token.is_another("the first");
+    bench.clock.pass(3600);
+    bench.engine().carry_out_destructions().await;
+    assert_eq!(state(&bench, &key), KeyState::Destroyed);
 }

@@ -44,10 +44,15 @@ fn object(members: impl IntoIterator<Item = (String, Value)>) -> Value {
 
 /// Targets that delegate [`ROLE`] to these keys.
 pub(crate) fn delegating(version: i64, keys: &[PublicKey]) -> String {
+    delegating_to(ROLE, version, keys)
+}
+
+/// Targets, or those of a delegated role, that delegate a role to these keys.
+pub(crate) fn delegating_to(role: &str, version: i64, keys: &[PublicKey]) -> String {
     let ids = keys.iter().map(|key| Value::from(default_form(key).key_id)).collect();
     let role = Value::from([
         ("keyids", Value::Array(ids)),
-        ("name", Value::from(ROLE)),
+        ("name", Value::from(role)),
         ("paths", Value::Array(vec![Value::from("stable/*")])),
         ("terminating", Value::Bool(false)),
         ("threshold", Value::Integer(1)),

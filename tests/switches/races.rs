@@ -1,5 +1,7 @@
 //! What was frozen or changed between a decision and its commit counts.
 
+use std::time::Duration;
+
 use sealward::domain::freeze::FreezeScope;
 use sealward::domain::key::KeyState;
 use sealward::domain::name::{Role, Sha256Digest};
@@ -10,11 +12,11 @@ use sealward::engine::{KeyOrder, RootUpload};
 use sealward::ledger::{Change, Expect, Unit};
 use sealward::tuf::envelope::assemble;
 
-use crate::bench::{Bench, call};
+use crate::bench::{Bench, call, item};
 use crate::meanwhile::commit;
-use crate::people::PEOPLE;
+use crate::people::{PEOPLE, delegated_key, delegating, delegating_to};
 use crate::roots::{Holder, RootPlan};
-use crate::values::{repository, role, timestamp, version};
+use crate::values::{repository, role, statement, targets, timestamp, version};
 
 /// Freezes whoever asks between the decision and the commit of what follows.
 fn freeze_asker(bench: &Bench, uid: u32) {
@@ -129,4 +131,50 @@ async fn no_key_is_recorded_in_a_role_that_was_frozen_meanwhile() {
     bench.freeze_meanwhile(FreezeScope::Role(repository(), Role::Timestamp));
     assert_eq!(bench.engine().rotate(&call(0), "demo", "timestamp", "", "").await.unwrap_err().reason, Reason::Frozen);
     assert_eq!(bench.engine().ledger().view(&repository()).unwrap().keys.len(), 3);
+}
+
+/// A key of `releases/stable` signs because nobody here delegates to the role, and `releases/other`, of which nothing is
+/// known yet, may. When that begins to delegate it waits for what was decided without it.
+#[tokio::test]
+async fn a_role_that_begins_to_delegate_waits_for_what_is_in_flight_below_it() {
+    let bench = Bench::new().await;
+    let online = PEOPLE.replace("\"attended\"\napprovals = 2", "\"online\"").replace("[\"targets\"]", "[\"**\"]");
+    bench.add_rules(&online);
+    let mut keys = Vec::new();
+    for role in ["releases/stable", "releases/other"] {
+        let order = KeyOrder { repository: "demo".into(), roles: vec![role.into()], ..KeyOrder::default() };
+        keys.push(bench.engine().generate_key(&call(0), order).await.unwrap().public_key);
+    }
+    bench.sign("targets", &delegating_to("releases/other", 2, &keys[1..])).await.unwrap();
+    bench.token.close();
+    let engine = bench.engine().clone();
+    let stable = tokio::spawn(async move { engine.sign(&call(3), item("releases/stable", &targets(1))).await });
+    bench.token.somebody_waits().await;
+    let engine = bench.engine().clone();
+    let payload = delegating_to("releases/stable", 1, &[Holder::new().public]);
+    let other = tokio::spawn(async move { engine.sign(&call(0), item("releases/other", &payload)).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(bench.token.waiting(), 1, "its payload reached the token");
+    bench.token.open();
+    stable.await.unwrap().unwrap();
+    other.await.unwrap().unwrap();
+    assert_eq!(bench.refusal("releases/stable", &targets(2)).await, Reason::KeyNotListed);
+}
+
+/// Retiring by hand rests on what every other role delegates.
+#[tokio::test]
+async fn no_key_is_retired_that_somebody_begins_to_delegate_to_meanwhile() {
+    let bench = Bench::new().await;
+    bench.add_rules(PEOPLE);
+    let key = delegated_key(&bench).await;
+    let delegations = statement(&delegating(2, std::slice::from_ref(&key))).delegations().cloned();
+    bench.meanwhile(|ledger| {
+        let mut guard = ledger.view(&repository()).unwrap().guards[&Role::Targets].clone();
+        let expects = vec![Expect::Guard(guard.name.clone(), guard.revision)];
+        guard.head.as_mut().unwrap().delegations = delegations;
+        guard.revision += 1;
+        commit(ledger, Unit { expects, changes: vec![Change::Guard { guard, payload: None }], ..Unit::default() });
+    });
+    conflicts(bench.engine().retire(&call(0), &key.id().to_string()).await);
+    assert_eq!(bench.engine().retire(&call(0), &key.id().to_string()).await.unwrap_err().reason, Reason::KeyListed);
 }
