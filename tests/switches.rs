@@ -16,3 +16,5 @@ mod freeze;
 mod keystore;
 #[path = "switches/machine.rs"]
 mod machine;
+#[path = "switches/reload.rs"]
+mod reload;

@@ -9,13 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use super::limits::{Place, Refusal};
-use super::peer::Peer;
+use super::limits::Place;
+use super::peer::{Peer, Proof};
+use super::refusal::Refusal;
 
 /// How long a peer may take for its first bytes: a place is taken before anybody is known.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// How long a peer may be silent later. HTTP/2 pings are answered by every live client well within it.
 const SILENCE: Duration = Duration::from_secs(90);
+/// How long a peer may go without a token that counts where each request brings one: who merely answers pings is nobody.
+const UNKNOWN: Duration = Duration::from_secs(30);
 /// How often a connection is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,7 @@ pub struct Connection<S> {
     peer: Peer,
     /// When the peer has said something last, and whether it ever has.
     heard: (Instant, bool),
+    begun: Instant,
     /// Since when the peer takes no bytes.
     blocked: Option<Instant>,
     look: Pin<Box<Sleep>>,
@@ -36,8 +40,8 @@ pub struct Connection<S> {
 impl<S> Connection<S> {
     /// Puts them together.
     pub fn new(stream: S, peer: Peer, place: Place) -> Self {
-        let heard = (Instant::now(), false);
-        Self { stream, peer, heard, blocked: None, look: Box::pin(sleep(LOOK)), _place: place }
+        let begun = Instant::now();
+        Self { stream, peer, heard: (begun, false), begun, blocked: None, look: Box::pin(sleep(LOOK)), _place: place }
     }
 
     /// Why the peer has lost its connection.
@@ -47,6 +51,10 @@ impl<S> Connection<S> {
         let blocked = self.blocked.map(|since| since.elapsed()).unwrap_or_default();
         if self.peer.traffic.longest_wait().max(blocked) > patience {
             return Some(Refusal::SlowReader);
+        }
+        let is_unknown = matches!(self.peer.proof, Proof::Bearer(_)) && !self.peer.traffic.is_admitted();
+        if is_unknown && self.begun.elapsed() > UNKNOWN {
+            return Some(Refusal::NoToken);
         }
         (last.elapsed() > if ever { SILENCE } else { FIRST_BYTES }).then_some(Refusal::Silent)
     }
@@ -119,5 +127,71 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_shutdown(context);
         self.wrote(polled, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::http::HeaderMap;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+    use crate::domain::caller::Caller;
+    use crate::door::identity::NoIdentity;
+    use crate::door::limits::{Limits, LimitsInForce};
+    use crate::door::peer::Bearers;
+
+    struct Nobodies;
+
+    #[tonic::async_trait]
+    impl Bearers for Nobodies {
+        async fn caller(&self, _: &str, _: &str) -> Result<Caller, NoIdentity> {
+            Err(NoIdentity::NoToken)
+        }
+    }
+
+    /// How long a connection stands whose peer says something each second.
+    async fn stands(proof: Proof, admitted: bool) -> Duration {
+        let limits = Arc::new(LimitsInForce::new(Limits {
+            connections: 1,
+            connections_per_caller: 1,
+            requests_per_connection: 1,
+            requests_per_caller: 1,
+            bytes_in_flight: 2,
+            message_bytes: 1,
+            deadline: Duration::from_secs(1),
+            answer_patience: Duration::from_secs(1),
+            stream_idle: Duration::from_secs(1),
+            batch_items: 1,
+        }));
+        let place = limits.connect("a", "x").unwrap();
+        let peer = Peer { listener: "a".into(), who: "x".into(), proof, limits, traffic: Arc::default() };
+        if admitted {
+            peer.traffic.admit();
+        }
+        assert!(peer.caller(&HeaderMap::new()).await.is_err() || matches!(peer.proof, Proof::Unix(_)));
+        let (ours, mut theirs) = duplex(64);
+        let mut connection = Connection::new(ours, peer, place);
+        let begun = Instant::now();
+        let pings = tokio::spawn(async move {
+            while theirs.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let mut buffer = [0; 8];
+        while begun.elapsed() < Duration::from_secs(600) && connection.read(&mut buffer).await.is_ok() {}
+        pings.abort();
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_shows_a_token_where_tokens_are_asked_for_does_not_stay() {
+        let bearer = || Proof::Bearer(Arc::new(Nobodies));
+        let stood = stands(bearer(), false).await;
+        assert!((30..=33).contains(&stood.as_secs()), "{stood:?}");
+        assert!(stands(bearer(), true).await.as_secs() >= 600);
+        assert!(stands(Proof::Unix(Caller::Daemon), false).await.as_secs() >= 600);
     }
 }
