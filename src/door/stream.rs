@@ -134,9 +134,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 mod tests {
     use std::sync::Arc;
 
-    use axum::http::HeaderMap;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-
     use super::*;
     use crate::domain::caller::Caller;
     use crate::door::identity::NoIdentity;
@@ -152,8 +149,8 @@ mod tests {
         }
     }
 
-    /// How long a connection stands whose peer says something each second.
-    async fn stands(proof: Proof, admitted: bool) -> Duration {
+    /// Why a connection ends now that was begun so long ago, and whose peer talks all the time.
+    fn overdue(proof: Proof, admitted: bool, seconds: u64) -> Option<Refusal> {
         let limits = Arc::new(LimitsInForce::new(Limits {
             connections: 1,
             connections_per_caller: 1,
@@ -171,27 +168,18 @@ mod tests {
         if admitted {
             peer.traffic.admit();
         }
-        assert!(peer.caller(&HeaderMap::new()).await.is_err() || matches!(peer.proof, Proof::Unix(_)));
-        let (ours, mut theirs) = duplex(64);
-        let mut connection = Connection::new(ours, peer, place);
-        let begun = Instant::now();
-        let pings = tokio::spawn(async move {
-            while theirs.write_all(b"x").await.is_ok() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
-        let mut buffer = [0; 8];
-        while begun.elapsed() < Duration::from_secs(600) && connection.read(&mut buffer).await.is_ok() {}
-        pings.abort();
-        begun.elapsed()
+        let mut connection = Connection::new(tokio::io::empty(), peer, place);
+        connection.begun = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        connection.heard = (Instant::now(), true);
+        connection.overdue()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_never_shows_a_token_where_tokens_are_asked_for_does_not_stay() {
         let bearer = || Proof::Bearer(Arc::new(Nobodies));
-        let stood = stands(bearer(), false).await;
-        assert!((30..=33).contains(&stood.as_secs()), "{stood:?}");
-        assert!(stands(bearer(), true).await.as_secs() >= 600);
-        assert!(stands(Proof::Unix(Caller::Daemon), false).await.as_secs() >= 600);
+        assert_eq!(overdue(bearer(), false, 29), None);
+        assert_eq!(overdue(bearer(), false, 31), Some(Refusal::NoToken));
+        assert_eq!(overdue(bearer(), true, 31), None);
+        assert_eq!(overdue(Proof::Unix(Caller::Daemon), false, 31), None);
     }
 }
