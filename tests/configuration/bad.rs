@@ -147,9 +147,8 @@ fn numbers_outside_their_range_are_refused() {
 
 #[test]
 fn half_of_the_bytes_in_flight_is_enough_for_any_message() {
-    // Without a repository a message has 1 MiB and 64 KiB.
-    let limits = |bytes: u32| least_and(&format!("[limits]\nbytes_in_flight = {bytes}\n"));
-    let largest = (1 << 20) + (64 << 10);
+    let limits = |bytes: usize| least_and(&format!("[limits]\nbytes_in_flight = {bytes}\n"));
+    let largest = sealward::config::parse(&least_and(""), "sealward.toml").unwrap().limits.max_message_bytes;
     let line = mistake(&limits(2 * largest - 1));
     assert!(line.contains("[out-of-range]") && line.contains(&(2 * largest).to_string()), "{line}");
     assert!(sealward::config::parse(&limits(2 * largest), "sealward.toml").is_ok());

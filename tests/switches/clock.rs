@@ -145,6 +145,6 @@ async fn what_was_counted_before_a_latch_is_written_when_it_is_resolved() {
     bench.engine().resolve_latch(&call(0), resolve("clock")).await.unwrap();
     bench.engine().write_aggregates().await;
     let leaves = bench.leaves();
-    let counted: Vec<_> = leaves.iter().filter(|leaf| leaf.kind == EventKind::Aggregate).collect();
+    let counted: Vec<_> = leaves.iter().filter(|leaf| leaf.event == EventKind::Aggregate).collect();
     assert!(counted.iter().any(|leaf| leaf.caller == "unix:9" && leaf.count == Some(1)), "{counted:?}");
 }
