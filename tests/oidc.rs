@@ -63,7 +63,8 @@ impl Scene {
         let text = format!("{LEAST}{providers}").replace("{url}", &self.pages.address());
         let file = self.directory.path().join("sealward.toml");
         let configuration = parse(&text, file.to_str().unwrap()).map_err(|errors| errors.to_string())?;
-        self.bearers.install(Bearers::prepare(&configuration.oidc).map_err(|error| error.to_string())?);
+        let read = |path: &std::path::Path| fs::read(path).map_err(|error| error.to_string());
+        self.bearers.install(Bearers::prepare(&configuration.oidc, &read).map_err(|error| error.to_string())?);
         Ok(())
     }
 

@@ -28,5 +28,7 @@ mod meanwhile;
 mod people;
 #[path = "switches/races.rs"]
 mod races;
+#[path = "switches/reload.rs"]
+mod reload;
 #[path = "switches/seeding.rs"]
 mod seeding;

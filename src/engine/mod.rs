@@ -6,6 +6,7 @@
 mod approve;
 mod audit;
 mod audited;
+mod counted;
 mod destroy;
 mod explain;
 mod freeze;
@@ -37,6 +38,7 @@ use std::time::Instant as Monotonic;
 
 pub use approve::{PendingFile, Waiting};
 pub use audit::{Consistency, Inclusion, Leaves};
+pub use counted::Counted;
 pub use destroy::KeyChange;
 pub use explain::Explanation;
 pub use freeze::FreezeOrder;

@@ -14,9 +14,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::tls::Tls;
 use super::until;
 use crate::door::identity::of_unix_peer;
-use crate::door::limits::{LimitsInForce, Place, Refusal};
+use crate::door::limits::{LimitsInForce, Place};
 use crate::door::peer::{Peer, Proof};
+use crate::door::refusal::Refusal;
 use crate::door::stream::Connection;
+use crate::engine::Engine;
 
 /// How long a peer may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -116,6 +118,7 @@ pub(super) fn accept<L: Accept>(
     listener: L,
     name: Arc<str>,
     limits: Arc<LimitsInForce>,
+    engine: Arc<Engine>,
     stopped: watch::Receiver<bool>,
 ) -> Incoming<L::Stream> {
     let (connections, incoming) = mpsc::channel(16);
@@ -138,9 +141,10 @@ pub(super) fn accept<L: Accept>(
             match limits.connect(&name, &L::origin(&raw)) {
                 Ok(place) => {
                     let (listener, name, connections) = (Arc::clone(&listener), Arc::clone(&name), connections.clone());
+                    let engine = Arc::clone(&engine);
                     // A slow handshake keeps nobody else waiting.
                     tokio::spawn(async move {
-                        if let Some(connection) = enter(&*listener, name, raw, place).await {
+                        if let Some(connection) = enter(&*listener, name, &engine, raw, place).await {
                             // Nobody takes connections any more when this fails.
                             drop(connections.send(Ok(connection)).await);
                         }
@@ -160,6 +164,7 @@ pub(super) fn accept<L: Accept>(
 async fn enter<L: Accept>(
     listener: &L,
     name: Arc<str>,
+    engine: &Engine,
     raw: L::Raw,
     mut place: Place,
 ) -> Option<Connection<L::Stream>> {
@@ -180,12 +185,13 @@ async fn enter<L: Accept>(
         }
     };
     if let Some(caller) = proof.caller()
-        && let Err(refusal) = place.rename(caller.to_string())
+        && let Err(refusal) = place.rename(engine.counted(caller).name())
     {
         refused(refusal, &caller.to_string());
         return None;
     }
-    let peer = Peer { listener: name, proof, limits, traffic: Arc::default() };
+    let who = place.who().into();
+    let peer = Peer { listener: name, who, proof, limits, traffic: Arc::default() };
     Some(Connection::new(stream, peer, place))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::file;
+use crate::daemon::file;
 use crate::domain::name::Sha256Digest;
 
 /// Digests, as `docs/configuration.md` describes the file.

@@ -3,6 +3,7 @@
 mod decide;
 mod prepare;
 mod release;
+mod stream;
 mod unnamed;
 
 use std::collections::{BTreeMap, BTreeSet};
