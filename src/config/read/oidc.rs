@@ -34,8 +34,8 @@ const LONGEST_TEXT: usize = 1024;
 const STABLE: [&str; 4] = ["sub", "repository_id", "project_id", "/kubernetes.io/serviceaccount/uid"];
 /// Claims that do so together.
 const STABLE_TOGETHER: [&str; 2] = ["/kubernetes.io/namespace", "/kubernetes.io/serviceaccount/name"];
-/// How a `sub` begins that is made of names: what GitHub and GitLab write unless they are told otherwise.
-const NAMING_SUBJECTS: [&str; 2] = ["repo:", "project_path:"];
+/// How a `sub` begins that is made of names: what GitHub, GitLab and Buildkite write unless they are told otherwise.
+const NAMING_SUBJECTS: [&str; 3] = ["repo:", "project_path:", "organization:"];
 
 /// Every provider with its place.
 pub(in crate::config) fn providers(
@@ -232,9 +232,10 @@ fn identity(node: &Node<'_>, report: &mut Report) -> Option<IdentitySettings> {
     if !is_stable(&read) {
         let detail = format!(
             "it needs one claim that says who this is for good, exact: one of {}, or {} together; a `sub` that begins \
-             with repo: or project_path: is made of names",
+             with {} is made of names",
             STABLE.map(|name| format!("`{name}`")).join(", "),
             STABLE_TOGETHER.map(|name| format!("`{name}`")).join(" and "),
+            NAMING_SUBJECTS.join(" or "),
         );
         claims.report(Code::InvalidValue, detail, report);
         return None;

@@ -107,7 +107,7 @@ fn every_job_of(identity: &IdentitySettings) -> Option<&'static str> {
     };
     let whose = ["repository_id", "project_id"].into_iter().find(|name| bound(name).is_some());
     let narrows = |name: &&str| bound(name).is_some_and(|claim: &BoundClaim| claim.values.iter().all(says_which));
-    whose.filter(|_| !NARROWING.iter().any(|name| narrows(&name)))
+    whose.filter(|_| !NARROWING.iter().any(narrows))
 }
 
 /// Whether a value says more than that there is one.
