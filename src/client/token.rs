@@ -111,13 +111,14 @@ impl Bearer {
 
     /// The value of `authorization` for the next call.
     pub(super) async fn authorization(&self) -> Result<MetadataValue<Ascii>, ClientError> {
+        // Boxed: every call of every client has room for this, and few ask.
         match &self.source {
             TokenSource::Given(token) => header(token),
             TokenSource::File(path) if is_file(path)? => header(&read(path)?),
             // What was read from a pipe is gone.
-            TokenSource::File(path) => self.reused(Duration::MAX, of_pipe(path, PIPE_PATIENCE)).await,
+            TokenSource::File(path) => self.reused(Duration::MAX, Box::pin(of_pipe(path, PIPE_PATIENCE))).await,
             TokenSource::GithubActions { url, bearer, audience } => {
-                self.reused(GITHUB_REUSE, of_github(url, bearer, audience)).await
+                self.reused(GITHUB_REUSE, Box::pin(of_github(url, bearer, audience))).await
             }
         }
     }
