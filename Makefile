@@ -11,7 +11,7 @@ export SEALWARD_TEST_TOOLS := $(TOOLS)
 # A path of its own: what a test or a demo calls is what was built here.
 export PATH := $(TARGET)/debug:$(TOOLS)/bin:$(PATH)
 
-.PHONY: help run stop test demo show-first-light crash fuzz generate fmt lint deny audit man build-tools test-tools tools clean-dev
+.PHONY: help run stop test demo show-first-light show-roles crash fuzz generate fmt lint deny audit man build-tools test-tools tools clean-dev
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,10 @@ demo: build-tools test-tools ## A real TUF repository, signed offline and throug
 show-first-light: build-tools test-tools ## The demonstrations as checks, without talk
 	@$(CARGO) build --locked --quiet --bins
 	@"$(VENV)/bin/python" demo/demo.py --bin "$(TARGET)/debug" --quiet --with-run
+
+show-roles: build-tools test-tools ## Attacks and what they got, rights, a rotation, and what heals: as tables of checks
+	@$(CARGO) build --locked --quiet --bins
+	@"$(VENV)/bin/python" demo/roles.py --bin "$(TARGET)/debug" --quiet
 
 crash: build-tools ## The crash harness for longer: SEALWARD_CRASH_KILLS=2000 unless set
 	SEALWARD_CRASH_KILLS=$${SEALWARD_CRASH_KILLS:-2000} $(CARGO) test --locked --test crash -- --nocapture

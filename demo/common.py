@@ -3,6 +3,8 @@
 Everything that a demonstration says was checked. It works on files and sockets of its own, below one directory.
 """
 
+import argparse
+import contextlib
 import datetime
 import functools
 import http.server
@@ -12,6 +14,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -22,9 +25,67 @@ from tuf.ngclient import Updater
 HERE = pathlib.Path(__file__).resolve().parent.parent
 # The work factor of the demo's holders: a real ceremony takes the default, 18.
 WORK_FACTOR = "10"
+# How long one command may take, in seconds.
+PATIENCE = 90
 DAY = datetime.timedelta(days=1)
 HOLDERS = ("alice", "bob", "carol")
 SOURCES = ("README.md", "LICENSE-MIT", "Cargo.lock")
+# What every demonstration's configuration begins with.
+BASE = """
+version = 1
+
+[ledger]
+directory = "{dir}/ledger"
+
+[log_key]
+unseal = {{ identity = {{ file = "{dir}/identity" }} }}
+
+[[listener]]
+name = "local"
+kind = "unix"
+path = "{dir}/sealward.sock"
+mode = "0600"
+
+[[keystore]]
+name = "files"
+kind = "software"
+directory = "{dir}/keys"
+unseal = {{ identity = {{ file = "{dir}/identity" }} }}
+"""
+# Whoever runs a demonstration may do this in it.
+GRANTS = """
+# Every role of demo, and still not root: that one is offline by type, whatever a grant says.
+[[grant]]
+callers = ["unix:{uid}"]
+verbs = ["sign", "explain", "read", "manage-keys", "manage-roots"]
+repositories = ["demo"]
+roles = ["**"]
+
+[[grant]]
+callers = ["unix:{uid}"]
+verbs = ["audit", "status"]
+"""
+
+
+def arguments(description):
+    """What every demonstration is told on its command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--bin", required=True, help="where the built programs are")
+    parser.add_argument("--quiet", action="store_true", help="say what was found, and not each check")
+    return parser
+
+
+@contextlib.contextmanager
+def open_scene(kind, programs, quiet):
+    """A demonstration in a directory of its own. Its daemon ends with it, however it ends."""
+    # Short: a unix socket's path has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="sealward-show-", dir="/tmp") as directory:
+        scene = kind(directory, programs, quiet)
+        try:
+            yield scene
+        finally:
+            if scene.daemon:
+                scene.stop(signal.SIGKILL)
 
 
 class Scene:
@@ -60,12 +121,15 @@ class Scene:
 
     # --- programs ---
 
-    def run(self, program, *arguments, code=0, **options):
+    def attempt(self, program, *arguments):
         path = self.programs / program
         command = [str(path if path.exists() else program), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.dir, env=self.environment(), **options)
+        return subprocess.run(command, capture_output=True, text=True, cwd=self.dir, env=self.environment(), timeout=PATIENCE)
+
+    def run(self, program, *arguments, code=0):
+        done = self.attempt(program, *arguments)
         if done.returncode != code:
-            shown = " ".join(command)
+            shown = " ".join(done.args)
             self.fail(f"{shown}\nexit {done.returncode}, not {code}\n{done.stdout}{done.stderr}")
         self.checks += 1
         return done
@@ -85,9 +149,9 @@ class Scene:
 
     # --- the daemon ---
 
-    def configure(self, text):
+    def configure(self, text, **values):
         """Writes and checks the configuration, makes what `init` makes, and starts the daemon."""
-        (self.dir / "sealward.toml").write_text(text)
+        (self.dir / "sealward.toml").write_text((BASE + text).format(dir=self.dir, uid=os.getuid(), **values))
         self.run("sealwardd", "config", "check", "--config", "sealward.toml")
         self.run("sealwardd", "init", "--config", "sealward.toml")
         self.start()

@@ -5,36 +5,17 @@ Everything that this program says was checked; `--quiet` says only the last line
 and python-tuf, and runs in a temporary directory with a daemon of its own.
 """
 
-import argparse
 import json
 import os
 import signal
 import subprocess
-import tempfile
 
 from securesystemslib.formats import encode_canonical
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
-from common import HERE, Scene
+from common import GRANTS, HERE, Scene, arguments, open_scene
 
 CONFIGURATION = """
-version = 1
-
-[ledger]
-directory = "{dir}/ledger"
-
-[log_key]
-unseal = {{ identity = {{ file = "{dir}/identity" }} }}
-
-[log]
-level = "warn"
-
-[[listener]]
-name = "local"
-kind = "unix"
-path = "{dir}/sealward.sock"
-mode = "0600"
-
 [[keystore]]
 name = "softhsm"
 kind = "pkcs11"
@@ -43,18 +24,15 @@ token_label = "sealward"
 pin = {{ file = "{dir}/hsm/pin" }}
 environment = {{ SOFTHSM2_CONF = "{dir}/hsm/softhsm2.conf" }}
 
-[[keystore]]
-name = "files"
-kind = "software"
-directory = "{dir}/keys"
-unseal = {{ identity = {{ file = "{dir}/identity" }} }}
-
 [[repository]]
 name = "demo"
 
 [repository.role.timestamp]
 keystore = "softhsm"
 algorithm = "ecdsa-p256"
+# Where its next key is to be made, and of which algorithm.
+keystores = ["files"]
+algorithms = ["ed25519"]
 
 [repository.role.snapshot]
 keystore = "files"
@@ -65,17 +43,6 @@ algorithm = "ed25519"
 custody = "online"
 keystore = "softhsm"
 algorithm = "rsa-pss-2048"
-
-# Every role of demo, and still not root: that one is offline by type, whatever a grant says.
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots"]
-repositories = ["demo"]
-roles = ["**"]
-
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["audit", "status"]
 """
 
 
@@ -90,8 +57,7 @@ class Demo(Scene):
         self.say("A SoftHSM2 token, a configuration, a ledger and a log key:")
         self.run(HERE / "softhsm/setup.sh", self.dir / "hsm")
         module = os.environ.get("SOFTHSM2_MODULE", "/usr/lib/softhsm/libsofthsm2.so")
-        text = CONFIGURATION.format(dir=self.dir, module=module, uid=os.getuid())
-        self.configure(text)
+        self.configure(CONFIGURATION + GRANTS, module=module)
 
     # --- keys and roots ---
 
@@ -271,33 +237,26 @@ class Demo(Scene):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bin", required=True, help="where the built programs are")
-    parser.add_argument("--quiet", action="store_true", help="say only the last line")
+    parser = arguments(__doc__)
     parser.add_argument("--with-run", action="store_true", help="check what `make run` prints as well")
-    arguments = parser.parse_args()
-    # Short: a unix socket's path has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="sealward-demo-", dir="/tmp") as directory:
-        demo = Demo(directory, arguments.bin, arguments.quiet)
-        try:
-            if arguments.with_run:
-                demo.first_light()
-            demo.set_up()
-            demo.make_keys()
-            demo.first_root()
-            demo.serve()
-            demo.first_metadata()
-            demo.say("\nA client that nobody here wrote:")
-            demo.client("first-client")
-            demo.verify_with_openssl()
-            demo.attacks()
-            demo.rotate()
-            demo.crash()
-            demo.audit()
-            demo.table()
-        finally:
-            demo.stop(signal.SIGKILL) if demo.daemon else None
-        print(f"{'' if arguments.quiet else chr(10)}first-light: ok, {demo.checks} checks")
+    told = parser.parse_args()
+    with open_scene(Demo, told.bin, told.quiet) as demo:
+        if told.with_run:
+            demo.first_light()
+        demo.set_up()
+        demo.make_keys()
+        demo.first_root()
+        demo.serve()
+        demo.first_metadata()
+        demo.say("\nA client that nobody here wrote:")
+        demo.client("first-client")
+        demo.verify_with_openssl()
+        demo.attacks()
+        demo.rotate()
+        demo.crash()
+        demo.audit()
+        demo.table()
+    print(f"{'' if told.quiet else chr(10)}first-light: ok, {demo.checks} checks")
 
 
 if __name__ == "__main__":

@@ -6,43 +6,15 @@ root that was ever out one that began there long ago and goes on, and one that b
 returns the number of checks; the program says it.
 """
 
-import argparse
 import json
-import os
-import pathlib
-import signal
-import tempfile
 import time
 
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 from tuf.ngclient import Updater
 
-from common import Scene
+from common import GRANTS, Scene, arguments, open_scene
 
 CONFIGURATION = """
-version = 1
-
-[ledger]
-directory = "{dir}/ledger"
-
-[log_key]
-unseal = {{ identity = {{ file = "{dir}/identity" }} }}
-
-[log]
-level = "warn"
-
-[[listener]]
-name = "local"
-kind = "unix"
-path = "{dir}/sealward.sock"
-mode = "0600"
-
-[[keystore]]
-name = "files"
-kind = "software"
-directory = "{dir}/keys"
-unseal = {{ identity = {{ file = "{dir}/identity" }} }}
-
 [[repository]]
 name = "demo"
 # So that the demonstration sees the end of the old keys. The default is 30 days.
@@ -60,16 +32,6 @@ algorithm = "ed25519"
 custody = "online"
 keystore = "files"
 algorithm = "ed25519"
-
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots"]
-repositories = ["demo"]
-roles = ["**"]
-
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["audit", "status"]
 """
 
 ONLINE = ("timestamp", "snapshot")
@@ -77,6 +39,7 @@ ONLINE = ("timestamp", "snapshot")
 
 class Rotation(Scene):
     name = "rotation"
+    configuration = CONFIGURATION
 
     def __init__(self, directory, programs, quiet):
         super().__init__(directory, programs, quiet)
@@ -133,7 +96,7 @@ class Rotation(Scene):
 
     def begin(self):
         self.say("A repository with its first root and first metadata:")
-        self.configure(CONFIGURATION.format(dir=self.dir, uid=os.getuid()))
+        self.configure(self.configuration + GRANTS)
         online = []
         for role in (*ONLINE, "targets"):
             new = ["--new-repository"] if role == "timestamp" else []
@@ -154,7 +117,7 @@ class Rotation(Scene):
         self.next_snapshot()
         self.next_timestamp()
         self.serve()
-        self.clients_update("before the rotation")
+        self.clients_update("the first metadata is out")
 
     def put_out(self, name):
         self.publish(name, name)
@@ -196,13 +159,23 @@ class Rotation(Scene):
             self.export(f"{role}-new", key)
         self.clients_update("successors are made")
 
-    def root(self, version, holders, changes):
-        """One root, from its ceremony to its promotion, in the order of the list."""
+    def successors(self):
+        return [argument for role in ONLINE for argument in ("--key", f"{role}={role}-new.tuf.json")]
+
+    def removals(self):
+        old = [self.keys[role][0]["public_key"]["tuf_key_id"] for role in ONLINE]
+        return [argument for key in old for argument in ("--remove", key)]
+
+    def next_root(self, version, holders, changes):
         self.ceremony(
             "propose", "--previous", f"{version - 1}.root.json", *changes, "--expires-in", "365d",
             "--out", f"proposal-{version}.json",
         )
         self.sign_root(version, holders)
+
+    def root(self, version, holders, changes):
+        """One root, from its ceremony to its promotion, in the order of the list."""
+        self.next_root(version, holders, changes)
         if version == 2:
             self.check(self.expect("stage")[-1] == "2.root.json", "which it names")
         self.sealward("root", "stage", "--repository", "demo", f"{version}.root.json")
@@ -237,15 +210,13 @@ class Rotation(Scene):
 
     def first(self):
         self.say("\nRoot 2 lists old and new keys:")
-        add = [argument for role in ONLINE for argument in ("--key", f"{role}={role}-new.tuf.json")]
-        self.root(2, ["bob", "carol"], add)
+        self.root(2, ["bob", "carol"], self.successors())
         for role in ONLINE:
             self.check(self.states(role) == ["active", "active"], f"{role} has two keys, and one must sign")
 
     def second(self):
         self.say("\nRoot 3 lists the new keys alone:")
-        old = [self.keys[role][0]["public_key"]["tuf_key_id"] for role in ONLINE]
-        self.root(3, ["alice", "carol"], [argument for key in old for argument in ("--remove", key)])
+        self.root(3, ["alice", "carol"], self.removals())
         for role in ONLINE:
             self.check(self.states(role) == ["retired", "active"], f"promoting root 3 retired the old key of {role}")
 
@@ -264,7 +235,9 @@ class Rotation(Scene):
 
     def wait_until_destroyed(self, key):
         for _ in range(300):
-            if self.json("key", "show", key)["key"]["state"] == "destroyed":
+            # Not counted: how often one has to ask is a matter of chance.
+            asked = self.attempt("sealward", "--json", "key", "show", key)
+            if json.loads(asked.stdout)["key"]["state"] == "destroyed":
                 return
             time.sleep(0.2)
         self.fail("a key was not destroyed in time")
@@ -272,28 +245,19 @@ class Rotation(Scene):
 
 def rotate(programs, quiet):
     """The whole demonstration, in a directory of its own. Returns how many checks it made."""
-    # Short: a unix socket's path has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="sealward-rot-", dir="/tmp") as directory:
-        show = Rotation(pathlib.Path(directory), programs, quiet)
-        try:
-            show.begin()
-            show.make()
-            show.first()
-            show.second()
-            show.end()
-            show.say(f"\n{show.updates} updates of clients, and none failed")
-            return show.checks
-        finally:
-            if show.daemon:
-                show.stop(signal.SIGKILL)
+    with open_scene(Rotation, programs, quiet) as show:
+        show.begin()
+        show.make()
+        show.first()
+        show.second()
+        show.end()
+        show.say(f"\n{show.updates} updates of clients, and none failed")
+        return show.checks
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bin", required=True, help="where the built programs are")
-    parser.add_argument("--quiet", action="store_true", help="say only the last line")
-    arguments = parser.parse_args()
-    print(f"rotation: ok, {rotate(arguments.bin, arguments.quiet)} checks")
+    told = arguments(__doc__).parse_args()
+    print(f"rotation: ok, {rotate(told.bin, told.quiet)} checks")
 
 
 if __name__ == "__main__":

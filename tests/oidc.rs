@@ -67,7 +67,8 @@ impl Scene {
 
     fn install(&self, providers: &str) -> Result<(), String> {
         let configuration = self.configuration(providers)?;
-        self.bearers.install(Bearers::prepare(&configuration.oidc).map_err(|error| error.to_string())?);
+        let read = |path: &std::path::Path| fs::read(path).map_err(|error| error.to_string());
+        self.bearers.install(Bearers::prepare(&configuration.oidc, &read).map_err(|error| error.to_string())?);
         Ok(())
     }
 

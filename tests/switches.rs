@@ -6,13 +6,29 @@
 #[path = "support/values.rs"]
 mod values;
 
+#[allow(dead_code, unreachable_pub)]
+#[path = "support/roots.rs"]
+mod roots;
+
 #[path = "switches/bench.rs"]
 mod bench;
 #[path = "switches/clock.rs"]
 mod clock;
+#[path = "switches/destruction.rs"]
+mod destruction;
 #[path = "switches/freeze.rs"]
 mod freeze;
 #[path = "switches/keystore.rs"]
 mod keystore;
 #[path = "switches/machine.rs"]
 mod machine;
+#[path = "switches/meanwhile.rs"]
+mod meanwhile;
+#[path = "switches/people.rs"]
+mod people;
+#[path = "switches/races.rs"]
+mod races;
+#[path = "switches/reload.rs"]
+mod reload;
+#[path = "switches/seeding.rs"]
+mod seeding;

@@ -7,13 +7,18 @@ use super::error::CliError;
 use super::output::Output;
 use super::session::Session;
 use crate::client::messages::{ReloadRequest, ReloadResponse};
-use crate::domain::outcome::Reason;
+use crate::domain::outcome::{Denial, Reason};
 
 pub(super) async fn run(session: &Session, output: &mut Output) -> Result<u8, CliError> {
     let answer = session.client().await?.reload(ReloadRequest {}).await?;
     let ReloadResponse { in_force, sha256, problems, warnings } = answer;
     if output.is_json() {
-        let all = json!({ "v": 1, "in_force": in_force, "sha256": sha256, "problems": problems, "warnings": warnings });
+        let mut all =
+            json!({ "v": 1, "in_force": in_force, "sha256": sha256, "problems": problems, "warnings": warnings });
+        if !in_force && let Some(all) = all.as_object_mut() {
+            let refused = Denial::new(Reason::ConfigurationRefused, problems.join("; "));
+            all.extend(CliError::from(refused).json().as_object().cloned().unwrap_or_default());
+        }
         output.json(&all)?;
     } else {
         warnings.iter().for_each(|warning| output.note(&format!("warning: {warning}")));

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 use super::server::{Address, InvalidServer, Server};
 use super::{exit, printable};
@@ -188,13 +188,14 @@ impl ClientError {
             return Self::Refused(Box::new(refused));
         }
         match status.code() {
-            // The transport's own timer says CANCELLED.
-            Code::DeadlineExceeded | Code::Cancelled => Self::Deadline { timeout },
+            Code::DeadlineExceeded => Self::Deadline { timeout },
+            Code::Cancelled if status.message() == TimeoutExpired(()).to_string() => Self::Deadline { timeout },
             Code::OutOfRange if bytes >= LARGE_REQUEST_BYTES => Self::TooLargeForDaemon { bytes },
             code => {
                 let detail = with_causes(status.message(), status.source());
-                // The transport calls it unknown: the daemon's TLS turned us away, or the connection broke.
-                let broken = detail.contains("received fatal alert") || has_io_error(status);
+                // The transport calls it unknown or cancelled: the daemon's TLS turned us away, or the connection broke.
+                let turned_away = detail.contains("received fatal alert");
+                let broken = turned_away || code == Code::Cancelled || has_io_error(status);
                 let code = if broken { Code::Unavailable } else { code };
                 Self::Transport { code, detail }
             }

@@ -32,7 +32,7 @@ tables! {
     MACHINE "[machine]" ["check", "id_file"];
     LIMITS "[limits]" [
         "default_deadline", "max_connections", "connections_per_caller", "requests_per_connection",
-        "requests_per_caller", "bytes_in_flight", "answer_patience", "batch_items", "request_rate_per_caller",
+        "requests_per_caller", "bytes_in_flight", "answer_patience", "stream_idle", "batch_items", "request_rate_per_caller",
         "signature_rate_per_key", "denial_leaves_per_minute",
     ];
     RATE "rate" ["per_minute", "burst"];

@@ -181,6 +181,8 @@ pub struct LimitSettings {
     pub bytes_in_flight: usize,
     /// How long an answer may wait for its reader.
     pub answer_patience: Duration,
+    /// How long a stream may be without an item.
+    pub stream_idle: Duration,
     /// Items of one SignBatch.
     pub batch_items: usize,
     /// What one caller, and one key, may take.

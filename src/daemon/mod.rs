@@ -5,6 +5,7 @@ mod arguments;
 mod clock;
 mod dev;
 mod error;
+mod file;
 mod harden;
 mod init;
 mod listen;

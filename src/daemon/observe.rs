@@ -2,6 +2,7 @@
 
 mod page;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,37 +19,50 @@ use tonic_health::server::HealthReporter;
 use super::DaemonError;
 use super::tokens::Tokens;
 use crate::config::settings::ObserveSettings;
+use crate::domain::name::KeystoreName;
+use crate::door::grpc;
 use crate::door::limits::LimitsInForce;
 use crate::engine::Engine;
 use crate::keystore::Condition;
 
-pub(super) type Health = HealthReporter;
-pub(super) type HealthService = tonic_health::pb::health_server::HealthServer<tonic_health::server::HealthService>;
+/// What is told under `grpc.health.v1`.
+pub(super) struct Health {
+    reporter: HealthReporter,
+    /// Keystores of which something is told.
+    keystores: BTreeSet<KeystoreName>,
+}
 
 /// The reporter and the service of `grpc.health.v1`.
-pub(super) fn health() -> (Health, HealthService) {
+pub(super) fn health() -> (Health, grpc::Health) {
     let reporter = HealthReporter::new();
     let service = tonic_health::server::HealthService::from_health_reporter(reporter.clone());
-    (reporter, tonic_health::pb::health_server::HealthServer::new(service))
+    let service = tonic_health::pb::health_server::HealthServer::new(service);
+    (Health { reporter, keystores: BTreeSet::new() }, service)
 }
 
 /// Says what is true now: the daemon as a whole under the empty name and under each service that signs, every keystore
-/// under `keystore/NAME`.
-pub(super) async fn update_health(engine: &Engine, health: &Health) {
+/// under `keystore/NAME`. Of one that a reload took away nothing is told any more.
+pub(super) async fn update_health(engine: &Engine, health: &mut Health) {
+    let Health { reporter, keystores } = health;
     let latched = engine.latches().map_or(true, |latches| latches.iter().any(|latch| latch.scope == "everything"));
     let overall = if latched { ServingStatus::NotServing } else { ServingStatus::Serving };
     for service in ["", "sealward.v1.SigningService", "sealward.v1.KeyService", "sealward.v1.RootService"] {
-        health.set_service_status(service, overall).await;
+        reporter.set_service_status(service, overall).await;
     }
     for reading in ["sealward.v1.AuditService", "sealward.v1.AdminService"] {
-        health.set_service_status(reading, ServingStatus::Serving).await;
+        reporter.set_service_status(reading, ServingStatus::Serving).await;
     }
-    for (name, desk) in &*engine.desks() {
+    let desks = engine.desks();
+    for gone in keystores.extract_if(.., |name| !desks.contains_key(name)) {
+        reporter.clear_service_status(&format!("keystore/{gone}")).await;
+    }
+    for (name, desk) in &*desks {
+        keystores.insert(name.clone());
         let status = match desk.keystore().probe() {
             Condition::Ready if !latched => ServingStatus::Serving,
             _ => ServingStatus::NotServing,
         };
-        health.set_service_status(format!("keystore/{name}"), status).await;
+        reporter.set_service_status(format!("keystore/{name}"), status).await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::file;
 use super::listen::{Terms, Tls};
 use super::open;
 use super::tokens::Tokens;
@@ -55,7 +56,7 @@ impl Reloader {
                 (None, Ok(_)) => problems.push(format!("listener {} was not there at the start", listener.name)),
             }
         }
-        let issuers = Bearers::prepare(&new.oidc).map_err(|error| problems.push(error.to_string()));
+        let issuers = Bearers::prepare(&new.oidc, &file::bytes).map_err(|error| problems.push(error.to_string()));
         let Ok(issuers) = issuers else { return Err(problems) };
         if !problems.is_empty() {
             return Err(problems);

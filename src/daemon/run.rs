@@ -46,11 +46,11 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
     let issuers = Arc::clone(&tokens);
     engine.warn_besides(Box::new(move || issuers.warnings()));
     let (stop, stopped) = watch::channel(false);
-    let (health, health_service) = observe::health();
+    let (mut health, health_service) = observe::health();
     let mut tasks = JoinSet::new();
     let limits = Arc::new(LimitsInForce::new(listen::door_limits(&configuration.limits)));
     let tls = listen::tls_of(&sockets);
-    let in_flight = listen::serve(sockets, &engine, &configuration, &limits, health_service, &stopped, &mut tasks)?;
+    let in_flight = listen::serve(sockets, &engine, &configuration, &limits, &health_service, &stopped, &mut tasks)?;
     let digest = configuration.digest;
     let reloader = Reloader {
         // A later working directory is no other file.
@@ -67,9 +67,9 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
     if let Some(socket) = metrics_socket {
         tasks.spawn(observe::serve(socket, Arc::clone(&engine), tokens, Arc::clone(&limits), stopped.clone()));
     }
-    let minutes = tokio::spawn(housekeeping(Arc::clone(&engine), health.clone(), stopped.clone()));
+    observe::update_health(&engine, &mut health).await;
+    let minutes = tokio::spawn(housekeeping(Arc::clone(&engine), health, stopped.clone()));
     let destroying = tokio::spawn(destructions(Arc::clone(&engine), stopped.clone()));
-    observe::update_health(&engine, &health).await;
     notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), dev, "serving");
     wait_for_stop().await;
@@ -115,7 +115,7 @@ async fn idle(in_flight: &InFlight) -> bool {
 }
 
 /// Once a minute and every other second, until the end.
-async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped: watch::Receiver<bool>) {
+async fn housekeeping(engine: Arc<Engine>, mut health: observe::Health, mut stopped: watch::Receiver<bool>) {
     let mut minute = tokio::time::interval(AGGREGATE_EVERY);
     let mut look = tokio::time::interval(HEALTH_EVERY);
     loop {
@@ -132,7 +132,7 @@ async fn housekeeping(engine: Arc<Engine>, health: observe::Health, mut stopped:
                     _ = stopped.changed() => return,
                 }
                 engine.watch_latches().await;
-                observe::update_health(&engine, &health).await;
+                observe::update_health(&engine, &mut health).await;
                 notify(&[sd_notify::NotifyState::Watchdog]);
             }
             _ = stopped.changed() => return,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::DaemonError;
 use super::clock::SystemClock;
+use super::file;
 use crate::config::Configuration;
 use crate::domain::caller::Caller;
 use crate::door::identity::NoIdentity;
@@ -17,7 +18,7 @@ pub(super) struct Tokens(pub(super) Bearers);
 /// Reads what the configuration names, and begins to fetch keys. Must be called inside the runtime.
 pub(super) fn open(configuration: &Configuration) -> Result<Arc<Tokens>, DaemonError> {
     let bearers = Bearers::default();
-    bearers.install(Bearers::prepare(&configuration.oidc)?);
+    bearers.install(Bearers::prepare(&configuration.oidc, &file::bytes)?);
     Ok(Arc::new(Tokens(bearers)))
 }
 

@@ -60,6 +60,12 @@ impl Delegations {
         named.or_else(|| self.bins.as_ref().filter(|bins| bins.holds(role)).map(|bins| &bins.signers))
     }
 
+    /// Whether a key is listed for any role.
+    pub fn list(&self, key: &KeyId) -> bool {
+        let bins = self.bins.iter().map(|bins| &bins.signers);
+        self.signers.iter().chain(bins).any(|signers| signers.keys.contains_key(key))
+    }
+
     /// The TUF key id under which a key is listed for a role.
     pub fn key_id_for(&self, role: &Role, key: &KeyId) -> Option<&str> {
         self.signers_of(role)?.keys.get(key).map(String::as_str)

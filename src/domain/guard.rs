@@ -100,6 +100,9 @@ pub struct Guard {
     /// The version that a recovered epoch goes on from; `None` in a first epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goes_on_from: Option<Version>,
+    /// What the last head of the epoch before delegated: it holds in a recovered epoch until that has a head of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegated_before: Option<Delegations>,
     /// When a recovery closed the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Instant>,
@@ -156,6 +159,7 @@ impl Guard {
             signers: BTreeSet::new(),
             barred: BTreeSet::new(),
             goes_on_from: None,
+            delegated_before: None,
             closed: None,
             signatures_made: BTreeMap::new(),
             revision: 1,
@@ -183,6 +187,19 @@ impl Guard {
     /// The version that the next one must be above, 0 for none.
     pub fn floor(&self) -> u64 {
         self.head.as_ref().map(|head| head.version).or(self.goes_on_from).map_or(0, Version::get)
+    }
+
+    /// Whether it is known here to whom the role delegates. An epoch ends only with a head, so a later one knows that.
+    pub fn knows_delegations(&self) -> bool {
+        self.head.is_some() || self.name.epoch > 1
+    }
+
+    /// Whose keys sign for which role, as the role released it last.
+    pub fn delegations(&self) -> Option<&Delegations> {
+        match &self.head {
+            Some(head) => head.delegations.as_ref(),
+            None => self.delegated_before.as_ref(),
+        }
     }
 
     /// Whether a payload is above the head, is the head, may take its place, or contradicts it.
@@ -349,6 +366,7 @@ impl Guard {
             rate: Some(self.refilled(rate, now).spent()),
             barred: self.barred.clone(),
             goes_on_from: self.goes_on_from,
+            delegated_before: None,
             closed: self.closed,
             signatures_made: self.signatures_made.clone(),
             revision: self.revision.saturating_add(1),
@@ -380,7 +398,7 @@ impl Guard {
     }
 
     /// The guard of the next epoch. The keys of this one are barred; what it listed stays known, so that nothing that a
-    /// client may have met is superseded; the release rate goes on as it is.
+    /// client may have met is superseded; what it delegated holds on; the release rate goes on as it is.
     pub(super) fn next_epoch(&self, goes_on_from: Option<Version>) -> Self {
         let epoch = self.name.epoch.saturating_add(1);
         let mut next = Self::seeded_as_zero(GuardName { epoch, ..self.name.clone() });
@@ -389,6 +407,7 @@ impl Guard {
         next.rate = self.rate;
         next.signatures_made = self.signatures_made.clone();
         next.goes_on_from = goes_on_from;
+        next.delegated_before = self.delegations().cloned();
         next
     }
 

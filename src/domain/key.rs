@@ -127,7 +127,7 @@ impl KeyRecord {
     /// The record after a change of state at this time.
     #[must_use]
     pub fn with_state(&self, state: KeyState, now: Instant) -> Self {
-        let history = self.history.after(self.state, state, now);
+        let history = self.history.after(state, now);
         Self { state, history, revision: self.revision.saturating_add(1), ..self.clone() }
     }
 

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::KeyState;
+use super::name::Sha256Digest;
 use super::time::Instant;
 
 /// The times of a key's life. What has not happened is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyHistory {
-    /// When it became active; none for a key that never was, or whose activation was undone.
+    /// When it first became active. A root that is withdrawn does not undo that: what the key signed meanwhile is out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activated: Option<Instant>,
     /// When it was retired.
@@ -30,6 +31,9 @@ pub struct Destruction {
     /// Since when the keystore is being asked. From then on nobody knows that the key is still there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<Instant>,
+    /// Digest of where that keystore was: one of the same name elsewhere cannot say that the key is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Sha256Digest>,
     /// When the keystore last said that it did not do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Instant>,
@@ -38,13 +42,12 @@ pub struct Destruction {
 impl KeyHistory {
     /// The history after a change of state.
     #[must_use]
-    pub(super) fn after(&self, from: KeyState, to: KeyState, now: Instant) -> Self {
+    pub(super) fn after(&self, to: KeyState, now: Instant) -> Self {
         let mut history = self.clone();
         match to {
-            KeyState::Pending => history.activated = None,
-            // A retiring key that is active again has never stopped signing.
-            KeyState::Active if from == KeyState::Pending => history.activated = Some(now),
-            KeyState::Active | KeyState::Retiring => {}
+            // Else whoever stages and withdraws a root in turns would keep a key young for ever.
+            KeyState::Active => history.activated = history.activated.or(Some(now)),
+            KeyState::Pending | KeyState::Retiring => {}
             KeyState::Retired => history.retired = Some(now),
             KeyState::Destroyed => {
                 history.destruction = None;

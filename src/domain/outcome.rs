@@ -103,7 +103,7 @@ reasons! {
     UnknownKey "unknown-key" Denied NotFound 77 "`sealward key list` shows the keys of a repository.";
     NoKeyForRole "no-key-for-role" Denied FailedPrecondition 77 "Make a key for this role with `sealward key generate`, or stage a root that lists one.";
     WrongRepository "wrong-repository" Denied InvalidArgument 77 "The key belongs to another repository; a key has one repository for ever.";
-    WrongRole "wrong-role" Denied PermissionDenied 77 "Give the role that the payload's _type says, or the right file; a key that is named must be bound to that role.";
+    WrongRole "wrong-role" Denied PermissionDenied 77 "Give a role that the repository's policy has and that the payload's _type says, or the right file; a key that is named must be bound to that role.";
     Frozen "frozen" Denied PermissionDenied 77 "Somebody stopped this; the detail says who, when and why. An operator undoes it with `sealward thaw`.";
     FreezeLimit "freeze-limit" Denied ResourceExhausted 77 "There are 1000 freezes already. Freeze a larger scope, such as --all, or thaw some.";
     NotLatched "not-latched" Denied FailedPrecondition 77 "Nothing of this name is latched there; `sealward latch list` shows what is.";

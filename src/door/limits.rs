@@ -1,9 +1,12 @@
 //! What the doors limit by themselves, before any verb, and how often each limit was met.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+
+use super::asker::{Asker, OF_EVERYBODY};
+use super::refusal::Refusal;
 
 /// What one listener, one caller, one message and one call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub struct Limits {
     pub requests_per_connection: usize,
     /// Requests in flight for one caller.
     pub requests_per_caller: usize,
-    /// Bytes of all messages in flight; one caller has at most half of them.
+    /// Bytes of all messages in flight, at least two of the largest message; one caller has at most half of them.
     pub bytes_in_flight: usize,
     /// The largest message in bytes.
     pub message_bytes: usize,
@@ -24,6 +27,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// How long an answer may wait for its reader.
     pub answer_patience: Duration,
+    /// How long a stream may be without an item.
+    pub stream_idle: Duration,
     /// Items of one batch.
     pub batch_items: usize,
 }
@@ -35,6 +40,7 @@ pub struct LimitsInForce {
     /// By listener and reason.
     refusals: Mutex<BTreeMap<(String, &'static str), u64>>,
     load: Mutex<Load>,
+    reloads: AtomicU64,
 }
 
 /// What is in flight.
@@ -46,49 +52,20 @@ struct Load {
     connections_by: BTreeMap<(String, String), usize>,
     /// By caller: requests and bytes.
     requests: BTreeMap<String, (usize, usize)>,
+    /// By listener: requests for health and reflection.
+    of_everybody: BTreeMap<String, usize>,
     bytes: usize,
-}
-
-/// A limit that was met. The name stands in metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // `name` says it
-pub enum Refusal {
-    Connections,
-    ConnectionsPerCaller,
-    Handshake,
-    HandshakeTime,
-    RequestsPerConnection,
-    RequestsPerCaller,
-    BytesInFlight,
-    MessageBytes,
-    SlowBody,
-    SlowReader,
-    Silent,
-}
-
-impl Refusal {
-    /// In metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::ConnectionsPerCaller => "connections-per-caller",
-            Self::Handshake => "handshake",
-            Self::HandshakeTime => "handshake-time",
-            Self::RequestsPerConnection => "requests-per-connection",
-            Self::RequestsPerCaller => "requests-per-caller",
-            Self::BytesInFlight => "bytes-in-flight",
-            Self::MessageBytes => "message-bytes",
-            Self::SlowBody => "slow-body",
-            Self::SlowReader => "slow-reader",
-            Self::Silent => "silent",
-        }
-    }
 }
 
 impl LimitsInForce {
     /// Begins with these.
     pub fn new(limits: Limits) -> Self {
-        Self { limits: RwLock::new(limits), refusals: Mutex::default(), load: Mutex::default() }
+        Self {
+            limits: RwLock::new(limits),
+            refusals: Mutex::default(),
+            load: Mutex::default(),
+            reloads: AtomicU64::new(0),
+        }
     }
 
     /// Now.
@@ -96,9 +73,15 @@ impl LimitsInForce {
         *self.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Others, for every later connection and request.
+    /// Others, for every later connection and request. The last step of a reload.
     pub fn replace(&self, limits: Limits) {
         *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.reloads.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often others were put in force: whoever was known before then is asked again.
+    pub fn reloads(&self) -> u64 {
+        self.reloads.load(Ordering::Acquire)
     }
 
     /// Counts somebody who was turned away.
@@ -135,19 +118,26 @@ impl LimitsInForce {
     }
 
     /// A share for a request.
-    pub fn begin(self: &Arc<Self>, caller: String, on_connection: &Arc<AtomicUsize>) -> Result<Share, Refusal> {
-        let limits = self.now();
+    pub fn begin(self: &Arc<Self>, asker: Asker, on_connection: &Arc<AtomicUsize>) -> Result<Share, Refusal> {
+        let (limits, caller) = (self.now(), asker.name());
         let mut load = self.load();
         if on_connection.load(Ordering::Acquire) >= limits.requests_per_connection {
             return Err(Refusal::RequestsPerConnection);
         }
-        if load.requests.get(&caller).is_some_and(|(requests, _)| *requests >= limits.requests_per_caller) {
+        let own = load.requests.get(&caller).map_or(0, |(requests, _)| *requests);
+        if let Asker::Anybody { listener, .. } = &asker {
+            let all = load.of_everybody.entry(listener.clone()).or_default();
+            if *all >= OF_EVERYBODY || own >= asker.most_requests(&limits) {
+                return Err(Refusal::HealthAndReflection);
+            }
+            *all += 1;
+        } else if own >= asker.most_requests(&limits) {
             return Err(Refusal::RequestsPerCaller);
         }
         load.requests.entry(caller.clone()).or_default().0 += 1;
         on_connection.fetch_add(1, Ordering::AcqRel);
         let on_connection = Arc::clone(on_connection);
-        Ok(Share { limits: Arc::clone(self), caller, on_connection, bytes: AtomicUsize::new(0) })
+        Ok(Share { limits: Arc::clone(self), asker, caller, on_connection, bytes: AtomicUsize::new(0) })
     }
 
     fn load(&self) -> std::sync::MutexGuard<'_, Load> {
@@ -198,6 +188,11 @@ impl Place {
         Ok(())
     }
 
+    /// An address, or a caller's name.
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
     /// What it is held against.
     pub fn limits(&self) -> &Arc<LimitsInForce> {
         &self.limits
@@ -218,6 +213,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub struct Share {
     limits: Arc<LimitsInForce>,
+    asker: Asker,
     caller: String,
     on_connection: Arc<AtomicUsize>,
     bytes: AtomicUsize,
@@ -227,15 +223,14 @@ impl Share {
     /// Takes what a message needs, before it is read. A stream holds as much as its largest message.
     pub fn take(&self, bytes: usize) -> Result<(), Refusal> {
         let limits = self.limits.now();
-        if bytes > limits.message_bytes {
+        if bytes > self.asker.most_bytes(&limits) {
             return Err(Refusal::MessageBytes);
         }
         let mut load = self.limits.load();
         let more = bytes.saturating_sub(self.bytes.load(Ordering::Acquire));
         let own = load.requests.get(&self.caller).map_or(0, |(_, bytes)| *bytes);
-        // Whoever has nothing in flight gets one message in, however the limits lie.
-        let half = (limits.bytes_in_flight / 2).max(limits.message_bytes);
-        if own + more > half || load.bytes + more > limits.bytes_in_flight.max(limits.message_bytes) {
+        // The configuration sees to it that half is enough for any message.
+        if own + more > limits.bytes_in_flight / 2 || load.bytes + more > limits.bytes_in_flight {
             return Err(Refusal::BytesInFlight);
         }
         load.bytes += more;
@@ -260,6 +255,11 @@ impl Drop for Share {
                 load.requests.remove(&self.caller);
             }
         }
+        if let Asker::Anybody { listener, .. } = &self.asker
+            && let Some(all) = load.of_everybody.get_mut(listener)
+        {
+            *all = all.saturating_sub(1);
+        }
     }
 }
 
@@ -277,6 +277,7 @@ mod tests {
             message_bytes: 40,
             deadline: Duration::from_secs(1),
             answer_patience: Duration::from_secs(1),
+            stream_idle: Duration::from_secs(1),
             batch_items: 1,
         }))
     }
@@ -300,7 +301,8 @@ mod tests {
     fn requests_and_bytes_are_shared_and_one_caller_leaves_room_for_others() {
         let limits = limits();
         let (one, other) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let begin = |caller: &str, connection: &Arc<AtomicUsize>| limits.begin(caller.to_owned(), connection);
+        let begin =
+            |caller: &str, connection: &Arc<AtomicUsize>| limits.begin(Asker::Caller(caller.to_owned()), connection);
         let shares = [begin("x", &one).unwrap(), begin("x", &one).unwrap(), begin("x", &other).unwrap()];
         assert_eq!(begin("x", &one).unwrap_err(), Refusal::RequestsPerConnection);
         assert_eq!(begin("x", &other).unwrap_err(), Refusal::RequestsPerCaller);
@@ -314,5 +316,41 @@ mod tests {
         drop((shares, stranger, third));
         assert_eq!((limits.bytes(), limits.load().requests.len()), (0, 0));
         assert_eq!(one.load(Ordering::Acquire) + other.load(Ordering::Acquire), 0);
+    }
+    #[test]
+    fn strangers_share_one_share_and_small_messages() {
+        let limits = Arc::new(LimitsInForce::new(Limits {
+            requests_per_connection: 100,
+            bytes_in_flight: 1 << 30,
+            message_bytes: 1 << 20,
+            ..limits().now()
+        }));
+        let begin = |asker: Asker| limits.begin(asker, &Arc::default());
+        let strangers = || begin(Asker::Strangers("oidc:ci".to_owned()));
+        let held = [strangers().unwrap(), strangers().unwrap(), strangers().unwrap()];
+        assert_eq!(strangers().unwrap_err(), Refusal::RequestsPerCaller);
+        assert!(begin(Asker::Strangers("oidc:other".to_owned())).is_ok());
+        assert_eq!((held[0].take(64 << 10), held[1].take((64 << 10) + 1)), (Ok(()), Err(Refusal::MessageBytes)));
+        assert_eq!(begin(Asker::Caller("strangers".to_owned())).unwrap().take(1 << 20), Ok(()));
+    }
+
+    #[test]
+    fn health_and_reflection_have_places_of_their_own_per_peer_and_per_listener() {
+        let limits = Arc::new(LimitsInForce::new(Limits { requests_per_connection: 1000, ..limits().now() }));
+        let connection = Arc::default();
+        let begin = |listener: &str, who: String| {
+            limits.begin(Asker::Anybody { listener: listener.to_owned(), who }, &connection)
+        };
+        let mut held = Vec::new();
+        for peer in 0..OF_EVERYBODY / 16 {
+            held.extend((0..16).map(|_| begin("a", peer.to_string()).unwrap()));
+            assert_eq!(begin("a", peer.to_string()).unwrap_err(), Refusal::HealthAndReflection);
+        }
+        assert_eq!(begin("a", "new".to_owned()).unwrap_err(), Refusal::HealthAndReflection, "all places are taken");
+        assert!(begin("b", "new".to_owned()).is_ok(), "another listener");
+        assert!(limits.begin(Asker::Caller("0".to_owned()), &connection).is_ok(), "callers are not concerned");
+        drop(held);
+        assert!(begin("a", "new".to_owned()).is_ok());
+        assert!(limits.load().requests.is_empty());
     }
 }

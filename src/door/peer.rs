@@ -56,6 +56,8 @@ impl Proof {
 pub struct Peer {
     /// The listener's configured name.
     pub listener: Arc<str>,
+    /// What its connection is counted as: an address, or a caller's name.
+    pub who: Arc<str>,
     /// What the peer proved.
     pub proof: Proof,
     /// What it is held against.

@@ -9,13 +9,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
-use super::limits::{Place, Refusal};
-use super::peer::Peer;
+use super::limits::Place;
+use super::peer::{Peer, Proof};
+use super::refusal::Refusal;
 
 /// How long a peer may take for its first bytes: a place is taken before anybody is known.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// How long a peer may be silent later. HTTP/2 pings are answered by every live client well within it.
 const SILENCE: Duration = Duration::from_secs(90);
+/// How long a peer may go without a token that counts where each request brings one: who merely answers pings is nobody.
+const UNKNOWN: Duration = Duration::from_secs(30);
 /// How often a connection is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,7 @@ pub struct Connection<S> {
     peer: Peer,
     /// When the peer has said something last, and whether it ever has.
     heard: (Instant, bool),
+    begun: Instant,
     /// Since when the peer takes no bytes.
     blocked: Option<Instant>,
     look: Pin<Box<Sleep>>,
@@ -36,8 +40,8 @@ pub struct Connection<S> {
 impl<S> Connection<S> {
     /// Puts them together.
     pub fn new(stream: S, peer: Peer, place: Place) -> Self {
-        let heard = (Instant::now(), false);
-        Self { stream, peer, heard, blocked: None, look: Box::pin(sleep(LOOK)), _place: place }
+        let begun = Instant::now();
+        Self { stream, peer, heard: (begun, false), begun, blocked: None, look: Box::pin(sleep(LOOK)), _place: place }
     }
 
     /// Why the peer has lost its connection.
@@ -47,6 +51,10 @@ impl<S> Connection<S> {
         let blocked = self.blocked.map(|since| since.elapsed()).unwrap_or_default();
         if self.peer.traffic.longest_wait().max(blocked) > patience {
             return Some(Refusal::SlowReader);
+        }
+        let is_unknown = matches!(self.peer.proof, Proof::Bearer(_)) && !self.peer.traffic.is_admitted();
+        if is_unknown && self.begun.elapsed() > UNKNOWN {
+            return Some(Refusal::NoToken);
         }
         (last.elapsed() > if ever { SILENCE } else { FIRST_BYTES }).then_some(Refusal::Silent)
     }
@@ -119,5 +127,59 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_shutdown(context);
         self.wrote(polled, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::caller::Caller;
+    use crate::door::identity::NoIdentity;
+    use crate::door::limits::{Limits, LimitsInForce};
+    use crate::door::peer::Bearers;
+
+    struct Nobodies;
+
+    #[tonic::async_trait]
+    impl Bearers for Nobodies {
+        async fn caller(&self, _: &str, _: &str) -> Result<Caller, NoIdentity> {
+            Err(NoIdentity::NoToken)
+        }
+    }
+
+    /// Why a connection ends now that was begun so long ago, and whose peer talks all the time.
+    fn overdue(proof: Proof, admitted: bool, seconds: u64) -> Option<Refusal> {
+        let limits = Arc::new(LimitsInForce::new(Limits {
+            connections: 1,
+            connections_per_caller: 1,
+            requests_per_connection: 1,
+            requests_per_caller: 1,
+            bytes_in_flight: 2,
+            message_bytes: 1,
+            deadline: Duration::from_secs(1),
+            answer_patience: Duration::from_secs(1),
+            stream_idle: Duration::from_secs(1),
+            batch_items: 1,
+        }));
+        let place = limits.connect("a", "x").unwrap();
+        let peer = Peer { listener: "a".into(), who: "x".into(), proof, limits, traffic: Arc::default() };
+        if admitted {
+            peer.traffic.admit();
+        }
+        let mut connection = Connection::new(tokio::io::empty(), peer, place);
+        connection.begun = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        connection.heard = (Instant::now(), true);
+        connection.overdue()
+    }
+
+    #[tokio::test]
+    async fn who_never_shows_a_token_where_tokens_are_asked_for_does_not_stay() {
+        let bearer = || Proof::Bearer(Arc::new(Nobodies));
+        assert_eq!(overdue(bearer(), false, 29), None);
+        assert_eq!(overdue(bearer(), false, 31), Some(Refusal::NoToken));
+        assert_eq!(overdue(bearer(), true, 31), None);
+        assert_eq!(overdue(Proof::Unix(Caller::Daemon), false, 31), None);
     }
 }

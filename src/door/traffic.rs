@@ -1,7 +1,7 @@
 //! What one connection has in flight: requests, and answers that wait for their reader.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub struct Traffic {
     /// Requests in flight, those that the client gave up on included.
     pub(super) requests: Arc<AtomicUsize>,
+    /// Whether a request of it had a caller.
+    admitted: AtomicBool,
     answers: Mutex<Answers>,
 }
 
@@ -24,6 +26,16 @@ impl Traffic {
     /// Requests in flight.
     pub fn requests(&self) -> &Arc<AtomicUsize> {
         &self.requests
+    }
+
+    /// A request has a caller.
+    pub fn admit(&self) {
+        self.admitted.store(true, Ordering::Release);
+    }
+
+    /// Whether one ever had.
+    pub fn is_admitted(&self) -> bool {
+        self.admitted.load(Ordering::Acquire)
     }
 
     /// An answer that begins, and waits.

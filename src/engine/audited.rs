@@ -6,7 +6,7 @@ use std::time::Instant as Monotonic;
 
 use tokio::sync::oneshot;
 
-use super::{Call, Engine, Stage};
+use super::{Call, Counted, Engine, Stage};
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::caller::Caller;
 use crate::domain::name::{RepositoryName, Role, Sha256Digest, Version};
@@ -50,9 +50,9 @@ pub(super) struct Aggregates(Mutex<BTreeMap<(String, &'static str, &'static str)
 const CALLERS: usize = 1000;
 
 impl Aggregates {
-    fn add(&self, caller: &Caller, verb: &'static str, what: &'static str) {
+    fn add(&self, caller: Counted, verb: &'static str, what: &'static str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = if counts.len() < CALLERS { caller.to_string() } else { "others".to_owned() };
+        let name = if counts.len() < CALLERS { caller.name() } else { "others".to_owned() };
         *counts.entry((name, verb, what)).or_default() += 1;
     }
 }
@@ -130,7 +130,7 @@ impl Engine {
         match leaf {
             LeafOf::None => None,
             LeafOf::Aggregate => {
-                self.aggregates.add(&call.caller, verb, denial.reason.name());
+                self.aggregates.add(self.counted(&call.caller), verb, denial.reason.name());
                 None
             }
             LeafOf::Own => {
@@ -148,30 +148,36 @@ impl Engine {
     /// Counts a peer that a listener turned away because nobody knows, or could find out, who it is.
     pub fn count_turned_away(&self, listener: &str, reason: Reason) {
         let peer = Caller::Anonymous { listener: listener.to_owned() };
-        self.aggregates.add(&peer, "connect", reason.name());
+        self.aggregates.add(self.counted(&peer), "connect", reason.name());
         self.metrics.count("connect", None, Some(&Denial::new(reason, String::new())));
     }
 
     /// Counts a request that never became one.
     pub fn count_undecoded(&self, caller: &Caller, reason: Reason) {
-        self.aggregates.add(caller, "decode", reason.name());
+        self.aggregates.add(self.counted(caller), "decode", reason.name());
         self.metrics.count("decode", None, Some(&Denial::new(reason, String::new())));
+    }
+
+    /// Counts a request whose verb panicked: what it had done, its own leaves say.
+    pub fn count_panic(&self, caller: &Caller) {
+        self.aggregates.add(self.counted(caller), "panic", Reason::Internal.name());
+        self.metrics.count("panic", None, Some(&Denial::new(Reason::Internal, String::new())));
     }
 
     /// Counts what is answered from the record.
     pub(super) fn count_replay(&self, call: &Call) {
-        self.aggregates.add(&call.caller, "sign", "replay");
+        self.aggregates.add(self.counted(&call.caller), "sign", "replay");
     }
 
     /// Counts who asks again for what waits for people.
     pub(super) fn count_repeated_wait(&self, call: &Call) {
-        self.aggregates.add(&call.caller, "sign", Reason::AwaitsApproval.name());
+        self.aggregates.add(self.counted(&call.caller), "sign", Reason::AwaitsApproval.name());
     }
 
     /// Counts what waited for people too long.
     pub(super) fn count_expired(&self, count: usize) {
         for _ in 0..count {
-            self.aggregates.add(&Caller::Daemon, "sweep-pending", "expired");
+            self.aggregates.add(self.counted(&Caller::Daemon), "sweep-pending", "expired");
         }
     }
 
@@ -202,8 +208,12 @@ impl Engine {
 
     /// Writes the aggregate leaves of the time since the last call. The daemon calls it each minute and at its end.
     pub async fn write_aggregates(&self) {
+        // What stands still writes nothing, and forgets nothing.
+        if self.check_latches().is_err() {
+            return;
+        }
         let counts = std::mem::take(&mut *self.aggregates.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if counts.is_empty() || self.check_latches().is_err() {
+        if counts.is_empty() {
             return;
         }
         let now = self.now();

@@ -11,10 +11,12 @@ use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::caller::Caller;
 use crate::domain::freeze::Frozen;
 use crate::domain::key::KeyRecord;
-use crate::domain::law::destroy::{Answer, Due, answered, cancel, due, schedule};
+use crate::domain::law::destroy::{Answer, Due, answered, begin, cancel, due, schedule};
+use crate::domain::name::Sha256Digest;
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::KeyId;
 use crate::domain::time::Instant;
+use crate::keystore::desk::Desk;
 use crate::keystore::{Condition, KeystoreError};
 use crate::ledger::View;
 
@@ -101,7 +103,8 @@ impl Engine {
             return Err(Denial::new(Reason::KeystoreUnavailable, detail));
         }
         let (record, resumed, view) = match decided {
-            Due::Begin(begun) => {
+            Due::Begin => {
+                let begun = begin(record, place_of(&desk), self.now());
                 let event = self.destruction_event(&call, "destroy-begin", &begun);
                 self.commit_key(&call, &view, &begun, event, Vec::new()).await?;
                 let view = self.ledger.view(&begun.repository).map_err(|error| error.denial())?;
@@ -109,8 +112,10 @@ impl Engine {
             }
             _ => (record.clone(), true, view),
         };
-        let answer = self.ask_keystore(&record, &call).await;
-        self.record_answer(&call, &view, &record, answer, resumed).await
+        let answer = self.ask_keystore(&desk, &record, &call).await;
+        // Read after the answer: whoever was exchanged meanwhile is not taken for the one that was asked first.
+        let told = classify(&answer, place_of(&desk));
+        self.record_answer(&call, &view, &record, (answer, told), resumed).await
     }
 
     /// A destruction cannot be undone: a freeze over the key, one of its roles, the repository or everything stops it.
@@ -121,10 +126,7 @@ impl Engine {
         record.roles.iter().try_for_each(|role| frozen.check_role(&record.repository, role))
     }
 
-    async fn ask_keystore(&self, record: &KeyRecord, call: &Call) -> Result<(), KeystoreError> {
-        let Ok(desk) = self.desk(&record.keystore) else {
-            return Err(KeystoreError::Unavailable { cause: "it is not configured".to_owned() });
-        };
+    async fn ask_keystore(&self, desk: &Desk, record: &KeyRecord, call: &Call) -> Result<(), KeystoreError> {
         let (done, destroyed) = oneshot::channel();
         desk.destroy(record.id(), call.deadline, move |result| drop(done.send(result)));
         let lost = || KeystoreError::Interrupted { cause: "no answer in time".to_owned() };
@@ -139,10 +141,10 @@ impl Engine {
         call: &Call,
         view: &View,
         record: &KeyRecord,
-        answer: Result<(), KeystoreError>,
+        (answer, told): (Result<(), KeystoreError>, Answer),
         resumed: bool,
     ) -> Result<Option<Instant>, Denial> {
-        let after = answered(record, classify(&answer), resumed, self.now());
+        let after = answered(record, told, resumed, self.now());
         let is_done = after.history.destruction.is_none();
         let mut event = self.destruction_event(call, "destroy-end", record);
         let failure = answer.err().filter(|_| !is_done).map(|error| error.denial());
@@ -169,12 +171,17 @@ impl Engine {
     }
 }
 
+/// What tells a keystore from another one that took its name.
+fn place_of(desk: &Desk) -> Sha256Digest {
+    Sha256Digest::of(desk.keystore().describe().place.as_bytes())
+}
+
 /// What an answer says about the key. Only what was refused before the device began is known to have done nothing: a token
 /// that removed the private half and failed at the public one says no as well.
-fn classify(answer: &Result<(), KeystoreError>) -> Answer {
+fn classify(answer: &Result<(), KeystoreError>, place: Sha256Digest) -> Answer {
     match answer {
         Ok(()) => Answer::Done,
-        Err(KeystoreError::KeyMissing { .. }) => Answer::NotThere,
+        Err(KeystoreError::KeyMissing { .. }) => Answer::NotThere { place },
         Err(
             KeystoreError::Unavailable { .. }
             | KeystoreError::PinRefused { .. }

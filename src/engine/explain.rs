@@ -56,7 +56,7 @@ impl Engine {
     /// Explains what `Sign` would answer to this item now. A request that the caller may not ask about is refused.
     pub async fn explain(&self, call: &Call, item: SignItem) -> Result<Explanation, Denial> {
         self.audited(call, "explain", async |scope| {
-            self.explained.admit(call.caller.to_string())?;
+            self.explained.admit(self.counted(&call.caller).name())?;
             let rules = self.rules();
             let prepared = match self.understand(&rules, call, Verb::Explain, item, scope).await {
                 Ok(prepared) => prepared,

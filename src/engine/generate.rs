@@ -1,6 +1,7 @@
 //! GenerateKey: an intent, then the token, then the record.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -15,7 +16,7 @@ use crate::domain::name::{RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::PublicKey;
 use crate::keystore::Condition;
-use crate::ledger::{Change, CommitError, Expect, Intent, Unit};
+use crate::ledger::{Change, CommitError, Expect, Intent, Unit, View};
 
 /// A key that somebody wants made, as it came through a door. Empty texts mean "as the policy says".
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,9 @@ pub struct KeyOrder {
     /// Whether guards are seeded as 0.
     pub new_repository: bool,
 }
+
+/// How often a key that is made is recorded again when something changed meanwhile.
+const ATTEMPTS: usize = 5;
 
 impl Engine {
     /// Makes a key.
@@ -73,7 +77,7 @@ impl Engine {
         request: &KeyRequest<'_>,
     ) -> Result<KeyRecord, Denial> {
         self.check_roles_not_frozen(call, rules, request.repository, request.roles.iter())?;
-        let plan = self.plan(rules, request, None)?;
+        let (plan, _) = self.plan(rules, request, None)?;
         let _keystores = self.keystores.read().await;
         let desk = self.desk(&plan.keystore)?;
         let description = desk.keystore().describe();
@@ -143,13 +147,35 @@ impl Engine {
         let id = public_key.id();
         self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id);
         check_unique(&public_key, self.ledger.key(&id).map_err(|error| error.denial())?.as_ref())?;
+        for _ in 0..ATTEMPTS {
+            let (record, unit) = self.unit_of_key(call, rules, verb, request, &public_key, intent)?;
+            match self.commit_one(unit).await {
+                Ok(_) => return Ok(record),
+                Err(CommitError::Conflict) => {} // decided again: a snapshot is released every few minutes
+                Err(error) => return Err(error.denial()),
+            }
+        }
+        let detail = format!("what {} rests on kept changing; key {id} is an orphan", request.repository);
+        Err(Denial::new(Reason::Conflict, detail))
+    }
+
+    /// The record of a key that was made, with what must be so for it.
+    fn unit_of_key(
+        &self,
+        call: &Call,
+        rules: &Rules,
+        verb: &str,
+        request: &KeyRequest<'_>,
+        public_key: &PublicKey,
+        intent: &Intent,
+    ) -> Result<(KeyRecord, Unit), Denial> {
+        let id = public_key.id();
         // The root may have moved while the token worked, and somebody may have frozen the role.
         let switches = self.check_roles_not_frozen(call, rules, request.repository, request.roles.iter())?;
-        let plan = self.plan(rules, request, Some(intent))?;
-        let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
+        let (plan, view) = self.plan(rules, request, Some(intent))?;
         let now = self.now();
         let record = KeyRecord {
-            public_key,
+            public_key: public_key.clone(),
             repository: request.repository.clone(),
             roles: request.roles.clone(),
             kind: ContentKind::Tuf,
@@ -162,25 +188,23 @@ impl Engine {
         let mut expects = vec![Expect::Key(id, 0), Expect::Roots(request.repository.clone(), view.roots.revision)];
         expects.push(Expect::Switches(switches));
         expects.extend(plan.guards.iter().map(|guard| Expect::Guard(guard.name.clone(), 0)));
+        expects.extend(plan.never_listed_by.map(|(snapshot, revision)| Expect::Guard(snapshot, revision)));
         let mut changes = vec![Change::Key(record.clone()), Change::IntentEnds(intent.id.clone())];
         changes.extend(plan.guards.into_iter().map(|guard| Change::Guard { guard, payload: None }));
         let mut event = Event::new(self.now(), &call.caller, verb, &call.request, EventKind::Administration);
         event.repository = Some(request.repository.clone());
         event.role = request.roles.iter().next().cloned();
         event.key = Some(id);
-        let unit = Unit { expects, changes, events: vec![event], after: Vec::new() };
-        match self.commit_one(unit).await {
-            Ok(_) => Ok(record),
-            Err(CommitError::Conflict) => Err(Denial::new(
-                Reason::Conflict,
-                format!("the root of {}, or what is frozen, changed; key {id} is an orphan", request.repository),
-            )),
-            Err(error) => Err(error.denial()),
-        }
+        Ok((record, Unit { expects, changes, events: vec![event], after: Vec::new() }))
     }
 
     /// `own` is the intent that this request began, which is no other key.
-    fn plan(&self, rules: &Rules, request: &KeyRequest<'_>, own: Option<&Intent>) -> Result<KeyPlan, Denial> {
+    fn plan(
+        &self,
+        rules: &Rules,
+        request: &KeyRequest<'_>,
+        own: Option<&Intent>,
+    ) -> Result<(KeyPlan, Arc<View>), Denial> {
         let view = self.ledger.view(request.repository).map_err(|error| error.denial())?;
         let intents = self.ledger.intents().map_err(|error| error.denial())?;
         let other =
@@ -192,7 +216,7 @@ impl Engine {
             unrecorded: intents.iter().filter(other).count(),
             roots: &view.roots,
         };
-        plan_key(request, known)
+        Ok((plan_key(request, known)?, view))
     }
 }
 

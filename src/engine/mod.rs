@@ -6,6 +6,7 @@
 mod approve;
 mod audit;
 mod audited;
+mod counted;
 mod destroy;
 mod explain;
 mod freeze;
@@ -37,6 +38,7 @@ use std::time::Instant as Monotonic;
 
 pub use approve::{PendingFile, Waiting};
 pub use audit::{Consistency, Inclusion, Leaves};
+pub use counted::Counted;
 pub use destroy::KeyChange;
 pub use explain::Explanation;
 pub use freeze::FreezeOrder;
@@ -133,7 +135,8 @@ pub struct Engine {
     checkpointing: tokio::sync::Mutex<()>,
     /// Held while something that waits for people is written down.
     recording: tokio::sync::Mutex<()>,
-    /// Every public key that a keystore was seen to hold.
+    /// Every public key that a keystore was seen to hold, and whose destruction was not seen. It grows with private keys
+    /// that were really made in one, never with what callers name.
     held: Mutex<BTreeSet<KeyId>>,
     /// Keystores that were not there when the daemon started, and have not listed their keys yet.
     unlisted: Mutex<BTreeSet<KeystoreName>>,

@@ -67,11 +67,12 @@ impl Engine {
     /// Before anything is read: one request of this caller.
     pub(super) fn admit_caller(&self, call: &Call) -> Result<(), Denial> {
         let rate = self.rules().quotas.request_rate_per_caller;
-        if self.taken.requests.take(call.caller.to_string(), rate, Monotonic::now()) {
+        let name = self.counted(&call.caller).name();
+        if self.taken.requests.take(name.clone(), rate, Monotonic::now()) {
             return Ok(());
         }
         self.metrics.count_over_quota(Quota::Caller);
-        Err(over(rate, "requests", &call.caller))
+        Err(over(rate, "requests", &name))
     }
 
     /// Before a token is asked: one signature of this key.

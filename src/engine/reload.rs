@@ -138,7 +138,9 @@ impl Engine {
             *problems = found;
             Err(Denial::new(Reason::ConfigurationRefused, first))
         };
-        let prepared = match prepare().await {
+        // A file system that does not answer holds up this reload, and neither the next one nor the making of keys.
+        let late = || Denial::new(Reason::Deadline, "reading what the configuration names takes too long");
+        let prepared = match tokio::time::timeout_at(call.deadline.into(), prepare()).await.map_err(|_| late())? {
             Ok(prepared) => prepared,
             Err(found) => return refused(found, problems),
         };

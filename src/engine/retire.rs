@@ -6,6 +6,8 @@ use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::grant::Verb;
 use crate::domain::key::KeyRecord;
 use crate::domain::law::retire::{Around, retire};
+use crate::domain::law::sign::first_epoch;
+use crate::domain::name::{MetadataType, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::KeyId;
 use crate::ledger::{Change, CommitError, Expect, Unit, View};
@@ -43,10 +45,12 @@ impl Engine {
             event.repository = Some(record.repository.clone());
             event.role = record.roles.iter().next().cloned();
             event.key = Some(id);
-            // The heads of delegating roles were weighed, too.
-            let delegators =
-                view.guards.values().filter(|guard| guard.head.as_ref().is_some_and(|head| head.delegations.is_some()));
-            let read = delegators.map(|guard| Expect::Guard(guard.name.clone(), guard.revision)).collect();
+            // What delegates was weighed, and that the others do not.
+            let weighed = view.guards.values().filter(|guard| guard.name.role.metadata_type() == MetadataType::Targets);
+            let mut read: Vec<_> = weighed.map(|guard| Expect::Guard(guard.name.clone(), guard.revision)).collect();
+            if !view.guards.contains_key(&Role::Targets) {
+                read.push(Expect::Guard(first_epoch(&record.repository, &Role::Targets), 0));
+            }
             self.commit_key(call, &view, &changed, event, read).await?;
             Ok(KeyChange { key: changed, changed: true })
         })

@@ -6,7 +6,7 @@ use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::grant::Verb;
 use crate::domain::guard::KEPT_PAYLOAD_BYTES;
 use crate::domain::law::{roots, sign};
-use crate::domain::name::{RepositoryName, Role, Version};
+use crate::domain::name::{MetadataType, RepositoryName, Role, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::statement::Statement;
 use crate::ledger::{Change, CommitError, Expect, Unit, View};
@@ -36,7 +36,11 @@ impl Engine {
             let policy = rules.admit_role(call, Verb::ManageRoots, &repository, &role)?;
             scope.admit();
             self.check_serving(call)?;
-            let _held = self.hold_guards(call, [(repository.clone(), role.clone())].into()).await?;
+            // What is in flight for a delegated role was decided without what this file delegates.
+            let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
+            let delegated = view.guards.keys().filter(|_| role.metadata_type() == MetadataType::Targets);
+            let names = delegated.chain([&role]).map(|role| (repository.clone(), role.clone())).collect();
+            let _held = self.hold_guards(call, names).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
             let (statement, delegator) = match &role {
                 Role::Delegated(_) => self.verify_delegated(&view, &repository, &role, &file)?,
@@ -45,8 +49,7 @@ impl Engine {
             *scope = std::mem::take(scope).with(&statement);
             let existing = view.guards.get(&role);
             let name = existing.map_or_else(|| sign::first_epoch(&repository, &role), |guard| guard.name.clone());
-            let listed = view.roots.trusted.as_ref().and_then(|root| root.roles.get(&role));
-            let listed = listed.map(|keys| keys.keys.keys().copied().collect()).unwrap_or_default();
+            let listed = roots::may_have_released(&role, &view.roots, &view.guards);
             let guard = roots::seed(&name, &statement, existing, policy, listed, self.now(), call.caller.to_string())?;
             let payload = tuf::envelope::Envelope::parse(&file, file.len())?.signed;
             let mut event =
@@ -112,7 +115,8 @@ impl Engine {
             let Some(guard) = view.guards.get(delegator) else { continue };
             let kept = self.ledger.guard(&guard.name).map_err(|error| error.denial())?;
             let Some(payload) = kept.and_then(|kept| kept.payload) else {
-                let detail = format!("the newest {delegator} is too large to be kept here, and its keys with it");
+                let detail =
+                    format!("the newest {delegator} is not kept here: it is too large, or its epoch just began");
                 refused = Denial::new(Reason::SeedUnverified, detail);
                 continue;
             };

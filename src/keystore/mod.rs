@@ -57,6 +57,9 @@ pub struct Description {
     pub name: KeystoreName,
     /// Its kind.
     pub kind: Kind,
+    /// Where its keys are: the directory, or the token with its serial number. Another keystore under the same name says
+    /// something else.
+    pub place: String,
     /// What it makes and signs with.
     pub algorithms: Vec<Algorithm>,
     /// Whether each of its signatures is verified before it is handed out. A token may be swapped, broken or lie.

@@ -1,7 +1,5 @@
 //! All configured issuers together: from a token to a caller.
 
-use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -63,12 +61,16 @@ pub struct Issuer {
 }
 
 /// The largest file of keys or authorities.
-const LARGEST_FILE: u64 = 1 << 20;
+const LARGEST_FILE: usize = 1 << 20;
+
+/// Gives the bytes of a file, of some bounded number, or says what is wrong with it.
+pub type ReadFile<'r> = &'r dyn Fn(&Path) -> Result<Vec<u8>, String>;
 
 impl Bearers {
-    /// Reads what the providers' settings name: authorities and static keys.
-    pub fn prepare(settings: &[ProviderSettings]) -> Result<Prepared, PrepareError> {
-        settings.iter().map(ready).collect::<Result<_, _>>().map(Prepared)
+    /// Reads what the providers' settings name: authorities and static keys. How a file is read that decides who is who,
+    /// the daemon says.
+    pub fn prepare(settings: &[ProviderSettings], read: ReadFile<'_>) -> Result<Prepared, PrepareError> {
+        settings.iter().map(|settings| ready(settings, read)).collect::<Result<_, _>>().map(Prepared)
     }
 
     /// Puts providers in the place of those before. Keys that were fetched from the same place stay known until the
@@ -125,10 +127,13 @@ impl Bearers {
     }
 }
 
-fn ready(settings: &ProviderSettings) -> Result<Ready, PrepareError> {
+fn ready(settings: &ProviderSettings, read: ReadFile<'_>) -> Result<Ready, PrepareError> {
     let failed =
         |path: &Path, what: String| PrepareError { provider: settings.name.clone(), path: path.to_owned(), what };
-    let read = |path: &Path| read(path).map_err(|error| failed(path, error.to_string()));
+    let read = |path: &Path| {
+        let bytes = read(path).map_err(|what| failed(path, what))?;
+        if bytes.len() > LARGEST_FILE { Err(failed(path, "larger than 1 MiB".to_owned())) } else { Ok(bytes) }
+    };
     let keys = match &settings.keys {
         KeySource::File(path) => Keys::Read(KeySet::read(&read(path)?).map_err(|what| failed(path, what.to_owned()))?),
         KeySource::Discovery(_) | KeySource::Url(_) => {
@@ -141,15 +146,6 @@ fn ready(settings: &ProviderSettings) -> Result<Ready, PrepareError> {
         }
     };
     Ok(Ready { settings: settings.clone(), keys })
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other("larger than 1 MiB"));
-    }
-    Ok(bytes)
 }
 
 fn issuer(provider: &Provider) -> Issuer {

@@ -25,7 +25,7 @@ pub mod settings;
 mod token;
 
 #[cfg(feature = "daemon")]
-pub use bearers::{Bearers, Issuer, PrepareError, Prepared};
+pub use bearers::{Bearers, Issuer, PrepareError, Prepared, ReadFile};
 #[cfg(feature = "daemon")]
 pub use metrics::Metrics;
 #[cfg(feature = "daemon")]

@@ -35,8 +35,12 @@ impl<'t> Unverified<'t> {
         if payload.contains('.') {
             return Err(Refusal::Malformed);
         }
-        let signature = decoded(signature)?;
         let header = object(header)?;
+        // Such a token has no signature (RFC 7518, section 3.6): told as what it is, whatever else is wrong with it.
+        if header.text("alg").is_some_and(|algorithm| algorithm.eq_ignore_ascii_case("none")) {
+            return Err(Refusal::Algorithm);
+        }
+        let signature = decoded(signature)?;
         let payload = object(payload)?;
         // RFC 7515, section 4.1.11: whoever does not understand an extension in `crit` must refuse, and we know none.
         // `b64` changes what is signed (RFC 7797). Keys that a token brings or names (`jwk`, `jku`, `x5c`) are not looked at.
@@ -82,6 +86,15 @@ mod tests {
 
     fn refusal(text: &str) -> Refusal {
         Unverified::read(text).err().unwrap_or_else(|| panic!("{text} was read"))
+    }
+
+    #[test]
+    fn a_token_that_says_it_is_unsigned_is_refused_for_that() {
+        let whole = token(r#"{"alg":"none"}"#, "{}");
+        let (unsigned, _) = whole.rsplit_once('.').unwrap();
+        for text in [format!("{unsigned}."), whole.clone(), token(r#"{"alg":"NONE","kid":"k"}"#, "{}")] {
+            assert_eq!(refusal(&text), Refusal::Algorithm, "{text}");
+        }
     }
 
     const GOOD: &str = r#"{"alg":"RS256","kid":"k","typ":"JWT"}"#;

@@ -7,6 +7,7 @@ use sealward::client::messages::WhoAmIRequest;
 use sealward::client::{Client, ClientError};
 use time::Duration;
 
+use crate::support::frames::{DATA, END_STREAM, Frames};
 use crate::support::pki::{Authority, Signed, dns, uri};
 use crate::support::{PATIENCE, World};
 
@@ -194,4 +195,41 @@ fn two_spiffe_ids_or_none_that_is_well_formed_name_nobody() {
         let refusal = guarded.refusal(&client);
         assert!(refusal.contains(why), "{who}: {refusal}");
     }
+}
+
+#[test]
+fn who_is_turned_away_between_the_headers_of_a_request_and_its_body_gets_no_answer() {
+    let guarded = guarded("", |_, _| {});
+    let answered = || {
+        let wanted = "sealward_requests_total{verb=\"who-am-i\",role=\"\",outcome=\"succeeded\",reason=\"\"} ";
+        let page = guarded.world.metrics();
+        page.lines().find_map(|line| line.strip_prefix(wanted)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let turned_away = || {
+        let wanted =
+            "sealward_requests_total{verb=\"connect\",role=\"\",outcome=\"denied\",reason=\"unauthenticated\"} ";
+        guarded.world.metrics().contains(wanted)
+    };
+    let wait_until = |what: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < PATIENCE, "{}", guarded.world.metrics());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    let mut frames = Frames::connect_tls(&guarded.world.path(""), guarded.port, "ci");
+    let path = "/sealward.v1.AdminService/WhoAmI";
+    frames.call(1, path).unwrap();
+    frames.send(DATA, END_STREAM, 1, &[0; 5]).unwrap();
+    wait_until(&|| answered() == 1);
+    frames.call(3, path).unwrap();
+    // As long as the headers of the first call took, and more.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    fs::write(guarded.world.path("denied"), format!("key {}\n", guarded.ci.key)).unwrap();
+    let (code, text) = guarded.world.reload();
+    assert_eq!(code, 0, "{text}");
+    assert!(!turned_away(), "nobody was asked yet");
+    frames.send(DATA, END_STREAM, 3, &[0; 5]).unwrap();
+    wait_until(&|| turned_away() || answered() > 1);
+    assert_eq!(answered(), 1, "the old identity was believed");
 }

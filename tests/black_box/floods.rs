@@ -153,9 +153,13 @@ fn messages_that_are_announced_and_never_come_hold_their_share_for_a_while_only(
         frames.call(stream, SIGN).unwrap();
         frames.send(DATA, 0, stream, &announced).unwrap();
     }
+    let announced_at = Instant::now();
     wait_until_turned_away(&world, "bytes-in-flight");
     assert!(world.metrics().contains("sealward_bytes_in_flight 2000000"), "{}", world.metrics());
     assert!(world.sealward(&["status"]).status.success(), "a small request finds room");
+    // A megabyte has 10 seconds, and 4 more on a slow line.
+    std::thread::sleep(Duration::from_secs(12).saturating_sub(announced_at.elapsed()));
+    assert_eq!(turned_away(&world, "slow-body"), 0, "{}", world.metrics());
     wait_until_turned_away(&world, "slow-body");
     let begun = Instant::now();
     while !world.metrics().contains("sealward_bytes_in_flight 0") {
@@ -166,4 +170,50 @@ fn messages_that_are_announced_and_never_come_hold_their_share_for_a_while_only(
     frames.call(9, SIGN).unwrap();
     frames.send(DATA, 0, 9, &[&[0][..], &u32::MAX.to_be_bytes()].concat()).unwrap();
     wait_until_turned_away(&world, "message-bytes");
+}
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+#[test]
+fn health_and_reflection_hold_few_places_and_little_memory() {
+    let world = with_limits("");
+    let before = memory(&world);
+    let mut frames = Frames::connect(&world.path("sealward.sock"), &[]);
+    // Four megabytes, as tonic would take them by itself.
+    let announced = [&[0][..], &(4_u32 << 20).to_be_bytes()].concat();
+    for (stream, path) in (1..).step_by(2).zip([CHECK, WATCH, REFLECTION]) {
+        frames.call(stream, path).unwrap();
+        frames.send(DATA, 0, stream, &announced).unwrap();
+    }
+    wait_until_turned_away(&world, "message-bytes");
+    // Watches never end; there is room for a few.
+    for stream in (101..141).step_by(2) {
+        frames.call(stream, WATCH).unwrap();
+        frames.send(DATA, END_STREAM, stream, &EMPTY).unwrap();
+    }
+    wait_until_turned_away(&world, "health-and-reflection");
+    assert_eq!(world.health(""), None, "this peer has its share");
+    others_are_served(&world, before);
+    drop(frames);
+    let begun = Instant::now();
+    while world.health("") != Some(1) {
+        assert!(begun.elapsed() < PATIENCE, "places do not come back");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_question_that_never_comes_does_not_keep_its_place() {
+    let world = with_limits("");
+    let mut frames = Frames::connect(&world.path("sealward.sock"), &[]);
+    for (stream, path) in (1..).step_by(2).zip([REFLECTION, CHECK, STATUS]) {
+        frames.call(stream, path).unwrap();
+    }
+    let begun = Instant::now();
+    while turned_away(&world, "slow-body") < 3 {
+        assert!(begun.elapsed() < PATIENCE, "{}", world.metrics());
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -12,43 +12,17 @@ use std::process::{Command, Stdio};
 use sealward::client::messages::{KeySignature, ListLeavesRequest, StatusRequest, StatusResponse};
 
 use crate::support::faults::{Mount, copy_files, text};
-use crate::support::{World, snapshot, targets, timestamp, tomorrow};
+use crate::support::{SOFTWARE, World, snapshot, targets, timestamp, tomorrow};
 
-const CONFIGURATION: &str = r#"version = 1
-[ledger]
-directory = "{dir}/ledger"
-[log_key]
-path = "{dir}/log-key"
-unseal = { identity = { file = "{dir}/identity" } }
-[[listener]]
-name = "local"
-kind = "unix"
-path = "{dir}/sealward.sock"
-mode = "0600"
-[[keystore]]
-name = "software"
-kind = "software"
-directory = "{dir}/keys"
-unseal = { identity = { file = "{dir}/identity" } }
-[[repository]]
-name = "demo"
-[repository.role.timestamp]
-keystore = "software"
-algorithm = "ed25519"
-release_rate = { per_hour = 600000, burst = 10000 }
-[repository.role.snapshot]
-keystore = "software"
-algorithm = "ecdsa-p256"
-[repository.role.targets]
-custody = "online"
-keystore = "software"
-algorithm = "ed25519"
-[[grant]]
-callers = ["unix:{uid}"]
-verbs = ["sign", "explain", "read", "manage-keys", "manage-roots", "audit", "status"]
-repositories = ["**"]
-roles = ["timestamp", "snapshot", "targets"]
-"#;
+/// The usual daemon, which a full disk does not also hold up by its release rate, with its log key on another disk.
+fn configuration() -> String {
+    [
+        ("[repository.role.timestamp]\n", "release_rate = { per_hour = 600000, burst = 10000 }\n"),
+        ("[log_key]\n", "path = \"{dir}/log-key\"\n"),
+    ]
+    .iter()
+    .fold(SOFTWARE.to_owned(), |text, (table, line)| text.replacen(table, &format!("{table}{line}"), 1))
+}
 
 /// A started daemon with keys, and one version of each role released.
 fn released() -> World {
@@ -57,7 +31,7 @@ fn released() -> World {
 
 /// The same in a world whose ledger's directory may already be mounted.
 fn released_in(mut world: World) -> World {
-    world.configure(CONFIGURATION);
+    world.configure(&configuration());
     expect(&world, &["init"], 0);
     world.start();
     world.key("demo", "timestamp", true);
@@ -152,7 +126,7 @@ fn everything(directory: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)
 #[test]
 fn without_a_ledger_a_start_names_init_and_makes_none() {
     let world = World::empty();
-    world.configure(CONFIGURATION);
+    world.configure(&configuration());
     let said = refuses_to_start(&world, 78);
     assert!(said.contains("sealwardd init"), "{said}");
     assert!(said.contains("forget every released version"), "{said}");
@@ -184,7 +158,10 @@ fn a_second_init_refuses_and_touches_nothing() {
 #[test]
 fn a_ledger_that_another_daemon_holds_is_refused_and_left_alone() {
     let world = released();
-    let second = fs::read_to_string(world.path("sealward.toml")).unwrap().replace("sealward.sock", "second.sock");
+    let second = fs::read_to_string(world.path("sealward.toml"))
+        .unwrap()
+        .replace("sealward.sock", "second.sock")
+        .replace("metrics.sock", "second-metrics.sock");
     fs::write(world.path("second.toml"), second).unwrap();
     for arguments in [&["--config", "second.toml"][..], &["recover", "--config", "second.toml"]] {
         let (code, said) = run_daemon(&world, arguments);

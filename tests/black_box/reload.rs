@@ -167,6 +167,11 @@ fn keystores_come_and_go() {
     assert_eq!(world.try_key("other", &["timestamp"], false).unwrap_err().reason(), "unknown-repository");
     let status = String::from_utf8(world.sealward(&["status"]).stdout).unwrap();
     assert!(!status.contains("second"), "{status}");
+    let begun = Instant::now();
+    while health().is_some() {
+        assert!(begun.elapsed() < PATIENCE, "health still tells of what is gone: {:?}", health());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     assert!(world.sealward(&["audit", "list"]).status.success());
 }
 
@@ -241,4 +246,26 @@ fn reloads_that_race_with_signatures_and_each_other_leave_every_answer_whole() {
     assert!(world.sign("demo", "timestamp", &timestamp(signed + 1, 1, &expires)).is_ok());
     let leaves = String::from_utf8(world.sealward(&["audit", "list"]).stdout).unwrap();
     assert_eq!(leaves.matches(" reload ").count(), 32, "a leaf per reload");
+}
+
+#[test]
+fn files_that_say_who_is_who_are_files_that_not_everybody_may_write() {
+    let world = World::configured(SOFTWARE);
+    let good = fs::read_to_string(world.path("sealward.toml")).unwrap();
+    let provider = "[[oidc]]\nname = \"cluster\"\nissuer = \"https://cluster.example\"\naudiences = [\"signer\"]\n";
+    let identity = "[[oidc.identity]]\nname = \"signer\"\nclaims = { sub = \"signer\" }\n";
+    assert!(std::process::Command::new("mkfifo").arg(world.path("pipe")).status().unwrap().success());
+    fs::write(world.path("open"), "{}").unwrap();
+    fs::set_permissions(world.path("open"), std::os::unix::fs::PermissionsExt::from_mode(0o646)).unwrap();
+    for keys in ["jwks_file = \"{}\"", "jwks_url = \"https://cluster.example/keys\"\nca = \"{}\""] {
+        for (file, why) in [("pipe", "is no regular file"), ("open", "everybody on this machine may write it")] {
+            let keys = keys.replace("{}", file);
+            fs::write(world.path("sealward.toml"), format!("{good}{provider}{keys}\n{identity}")).unwrap();
+            let (code, text) = world.reload();
+            assert_eq!(code, 78, "{keys}: {text}");
+            assert!(text.contains(why) && text.contains("provider cluster"), "{keys}: {text}");
+        }
+    }
+    fs::write(world.path("sealward.toml"), good).unwrap();
+    assert_eq!(world.reload().0, 0, "nothing is held up");
 }

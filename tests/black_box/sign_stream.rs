@@ -209,3 +209,63 @@ fn a_reload_bites_in_mid_stream() {
     drop(items);
     client.join().unwrap();
 }
+
+fn turned_away(world: &World, reason: &str) -> bool {
+    world.metrics().contains(&format!("sealward_door_refusals_total{{listener=\"local\",reason=\"{reason}\"}} "))
+}
+
+#[test]
+fn one_caller_holds_a_quarter_of_the_streams_and_whoever_may_sign_nothing_none() {
+    let world = World::configured(&format!("{SOFTWARE}[limits]\nrequests_per_connection = 100\n"));
+    let narrow = world.narrow_channel();
+    world.with_client(async |_| {
+        let mut stub = SigningServiceClient::new(narrow.await);
+        let mut held = Vec::new();
+        for at in 0..=64 {
+            let (items, stream) = mpsc::channel::<SignStreamRequest>(1);
+            let opened = stub.sign_stream(tokio_stream::wrappers::ReceiverStream::new(stream)).await;
+            match opened {
+                Ok(answers) => held.push((items, answers)),
+                Err(status) => {
+                    assert_eq!(at, 64, "{status}");
+                    assert!(status.message().contains("streams-per-caller"), "{status}");
+                }
+            }
+        }
+        assert_eq!(held.len(), 64);
+    });
+    assert!(turned_away(&world, "streams-per-caller"), "{}", world.metrics());
+    world.reconfigure("\"sign\", ", "");
+    assert_eq!(world.reload().0, 0);
+    let error = world.with_client(async |client| {
+        let (_items, stream) = mpsc::channel(1);
+        let Err(error) = client.sign_stream(stream).await else { panic!("a place for nothing") };
+        error
+    });
+    assert_eq!(error.reason(), "no-grant", "{error}");
+}
+
+#[test]
+fn a_stream_that_is_silent_for_too_long_ends_and_says_why() {
+    let world = World::configured(&format!("{SOFTWARE}[limits]\nstream_idle = \"2s\"\n"));
+    world.key("demo", "targets", true);
+    let expires = tomorrow();
+    let end = world.with_client(async |client| {
+        let (items, stream) = mpsc::channel(1);
+        let mut answers = client.sign_stream(stream).await.unwrap();
+        // Each item buys time.
+        for version in 1..=3 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            items.send(item(version, "targets", &targets(version, &expires))).await.unwrap();
+            assert_eq!(outcome(answers.next().await.unwrap().unwrap()).1, "advance");
+        }
+        let begun = Instant::now();
+        let end = answers.next().await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        drop(items);
+        end
+    });
+    assert_eq!(end.reason(), "deadline", "{end}");
+    assert!(end.to_string().contains("no item came for 2 seconds"), "{end}");
+    assert!(turned_away(&world, "idle-stream"), "{}", world.metrics());
+}

@@ -362,3 +362,33 @@ fn a_token_that_is_asked_for_and_not_there_is_told_and_nothing_else_is_tried() {
     let output = scene.world.sealward(&["--server", &unix, "--token-file", "x", "whoami"]);
     assert_eq!(output.status.code(), Some(64));
 }
+
+#[test]
+fn strangers_of_an_issuer_are_one_caller_with_small_messages_and_may_still_ask_who_they_are() {
+    let mut scene = Scene::with_repository();
+    let stranger = |name: &str| {
+        let mut claims = github("signer");
+        claims["repository_id"] = json!("666");
+        claims["sub"] = json!(format!("repo:evil/{name}"));
+        scene.key.token(&claims)
+    };
+    fs::write(scene.world.path("large.json"), "x".repeat(100 << 10)).unwrap();
+    let large = ["sign", "--repository", "demo", "--role", "timestamp", "large.json"];
+    for name in ["one", "two"] {
+        let token = stranger(name);
+        let (code, text) = scene.by_token(&token, &["whoami"]);
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains(&format!("oidc:github:repo:evil/{name}")), "{text}");
+        let (_, text) = scene.by_token(&token, &SIGN);
+        assert!(text.contains("no-grant"), "{text}");
+        let (_, text) = scene.by_token(&token, &large);
+        assert!(text.contains("payload-too-large"), "{text}");
+    }
+    let (_, text) = scene.by_token(&scene.key.token(&github("signer")), &large);
+    assert!(!text.contains("payload-too-large"), "whoever is granted something sends what the role allows: {text}");
+    // What was counted is written at the end, at the latest.
+    scene.world.stop();
+    scene.world.start();
+    let leaves = String::from_utf8(scene.world.sealward(&["--json", "audit", "list"]).stdout).unwrap();
+    assert!(leaves.contains("\"strangers@oidc:github\"") && !leaves.contains("evil"), "{leaves}");
+}

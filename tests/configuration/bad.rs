@@ -112,8 +112,10 @@ fn durations_are_a_number_and_a_unit() {
         let line = mistake(&usual_with("keystore = \"hsm\"", &format!("max_expiry = \"{bad}\"")));
         assert!(line.contains("[invalid-duration] `max_expiry`: a length of time is"), "{line}");
     }
-    let line = mistake(&least_and("[limits]\ndefault_deadline = \"2h\"\n"));
-    assert!(line.contains("[out-of-range]"), "{line}");
+    for limit in ["default_deadline", "answer_patience", "stream_idle"] {
+        let line = mistake(&least_and(&format!("[limits]\n{limit} = \"2h\"\n")));
+        assert!(line.contains("[out-of-range]"), "{line}");
+    }
 }
 
 #[test]
@@ -141,6 +143,15 @@ fn numbers_outside_their_range_are_refused() {
         let line = mistake(&usual_with(old, new));
         assert!(line.contains("[out-of-range]"), "{new}: {line}");
     }
+}
+
+#[test]
+fn half_of_the_bytes_in_flight_is_enough_for_any_message() {
+    let limits = |bytes: usize| least_and(&format!("[limits]\nbytes_in_flight = {bytes}\n"));
+    let largest = sealward::config::parse(&least_and(""), "sealward.toml").unwrap().limits.max_message_bytes;
+    let line = mistake(&limits(2 * largest - 1));
+    assert!(line.contains("[out-of-range]") && line.contains(&(2 * largest).to_string()), "{line}");
+    assert!(sealward::config::parse(&limits(2 * largest), "sealward.toml").is_ok());
 }
 
 #[test]

@@ -79,7 +79,7 @@ log_key = { path = "/var/key", unseal = { passphrase = { file = "p" }, work_fact
 log = { format = "json", level = "trace" }
 clock = { skew = "5s", jump = "24h" }
 machine = { id_file = "/var/lib/host/id" }
-limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s", request_rate_per_caller = { per_minute = 4, burst = 5 }, denial_leaves_per_minute = 6 }
+limits = { default_deadline = "2m", max_connections = 1, requests_per_connection = 2, batch_items = 3, connections_per_caller = 4, requests_per_caller = 5, bytes_in_flight = 400000000, answer_patience = "6s", stream_idle = "7s", request_rate_per_caller = { per_minute = 4, burst = 5 }, denial_leaves_per_minute = 6 }
 observe = { address = "[::1]:9464" }
 [[listener]]
 name = "a"
@@ -170,6 +170,7 @@ max_pending = 7
     assert_eq!((limits.max_connections, limits.requests_per_connection, limits.batch_items), (1, 2, 3));
     assert_eq!((limits.connections_per_caller, limits.requests_per_caller), (4, 5));
     assert_eq!((limits.bytes_in_flight, limits.answer_patience), (400_000_000, Duration::from_secs(6)));
+    assert_eq!(limits.stream_idle, Duration::from_secs(7));
     assert_eq!(configuration.observe, Some(ObserveSettings::Loopback("[::1]:9464".parse().unwrap())));
     let kinds: Vec<_> = configuration.listeners.iter().map(|listener| &listener.kind).collect();
     let group = Some(SocketGroup::Name("wheel".into()));

@@ -3,7 +3,7 @@
 use sealward::config::Configuration;
 use sealward::domain::name::Role;
 
-use super::{good, mistake, mistakes, usual_with};
+use super::{good, line_of, mistake, mistakes, usual_with};
 
 /// The usual file with more about its repository.
 fn with(more: &str) -> String {
@@ -99,6 +99,23 @@ fn a_set_of_roles_is_of_roles_of_the_repository_and_is_warned_of() {
         let found = mistakes(&text).join("\n");
         assert!(found.contains(code), "{set}: {found}");
     }
+}
+
+#[test]
+fn no_set_has_the_unguarded_role_beside_one_that_has_a_guard_to_hold_it() {
+    let sets = |set: &str| {
+        let more = format!("{LOUD}{}", table("releases", 3));
+        usual_with(
+            "name = \"acme/app\"",
+            &format!("name = \"acme/app\"\nrole_sets = [[\"timestamp\", \"targets/*\"], {set}]"),
+        )
+        .replace("[[grant]]", &format!("{more}\n[[grant]]"))
+    };
+    let text = sets("[\"releases\", \"targets/*\"]");
+    let line = mistake(&text);
+    assert!(line.contains("[conflict] `role_sets`: a key of `targets/*` signs whatever is of type targets"), "{line}");
+    assert!(line.starts_with(&line_of(&text, "role_sets")), "{line}");
+    good(&sets("[\"releases\", \"timestamp\"]"));
 }
 
 #[test]

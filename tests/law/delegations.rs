@@ -20,7 +20,7 @@ fn object(members: impl IntoIterator<Item = (String, Value)>) -> Value {
 }
 
 /// Targets or delegated targets that delegate.
-fn delegating(number: i64, delegations: &[Delegation<'_>]) -> String {
+pub(crate) fn delegating(number: i64, delegations: &[Delegation<'_>]) -> String {
     let role = |(name, threshold, keys, path): &Delegation<'_>| {
         Value::from([
             ("keyids", Value::Array(keys.iter().map(|key| Value::from(format!("id-{key}"))).collect())),

@@ -2,11 +2,12 @@
 
 use sealward::domain::key::{KeyRecord, KeyState};
 use sealward::domain::key_history::Destruction;
-use sealward::domain::law::destroy::{Answer, Due, answered, cancel, due, schedule};
+use sealward::domain::law::destroy::{Answer, Due, answered, begin, cancel, due, schedule};
 use sealward::domain::law::retire::{Around, retire};
-use sealward::domain::name::Role;
+use sealward::domain::name::{Role, Sha256Digest};
 use sealward::domain::outcome::{Denial, Reason};
 
+use crate::delegations::delegating;
 use crate::values::{DAY, Model, NOW, key_id, record, root};
 
 fn around(model: &Model) -> Around<'_> {
@@ -84,6 +85,47 @@ fn where_no_root_decides_the_last_active_key_of_a_role_stays() {
     assert!(retired(&elsewhere, 21).unwrap().is_some());
 }
 
+/// Whoever verifies top-level targets or a bin asks for the signature of this key, as the root or the delegator says.
+#[test]
+fn a_key_of_unguarded_targets_stays_while_a_root_lists_it_for_targets_or_a_delegator_for_any_role() {
+    let bare = || {
+        let mut model = rooted();
+        model.add(31, Role::UNGUARDED, KeyState::Active);
+        model.add(32, Role::UNGUARDED, KeyState::Active);
+        model
+    };
+    assert!(retired(&bare(), 31).unwrap().is_some());
+    let mut trusted = bare();
+    trusted.roots.trusted = Some(root(1, &[(Role::Targets, &[31])]));
+    assert_eq!(retired(&trusted, 31).unwrap_err().reason, Reason::KeyListed);
+    let mut staged = bare();
+    staged.roots.staged = Some(root(2, &[(Role::Targets, &[31])]));
+    assert_eq!(retired(&staged, 31).unwrap_err().reason, Reason::KeyListed);
+    let mut delegated = bare();
+    delegated.release("targets", &delegating(2, &[("bins-0", 1, &[31], "0/*")]));
+    let denial = retired(&delegated, 31).unwrap_err();
+    assert!(denial.reason == Reason::KeyListed && denial.detail.contains("released targets"), "{denial}");
+    assert!(retired(&delegated, 32).unwrap().is_some(), "it is listed nowhere");
+    delegated.put(31, KeyState::Retired);
+    assert_eq!(scheduled(&delegated, 31).unwrap_err().reason, Reason::KeyListed, "nor is it destroyed");
+}
+
+#[test]
+fn the_last_key_of_unguarded_targets_stays_whoever_decides_about_others() {
+    let mut model = rooted();
+    model.add(31, Role::UNGUARDED, KeyState::Active);
+    assert_eq!(retired(&model, 31).unwrap_err().reason, Reason::LastSigner);
+}
+
+#[test]
+fn a_key_that_a_recovery_barred_is_no_signer_that_could_be_the_last() {
+    let mut model = Model::with_first_versions();
+    model.add(11, "timestamp", KeyState::Active);
+    model.guards.get_mut(&Role::Timestamp).unwrap().barred.insert(key_id(1));
+    assert_eq!(retired(&model, 11).unwrap_err().reason, Reason::LastSigner, "key 1 signs nothing any more");
+    assert!(retired(&model, 1).unwrap().is_some());
+}
+
 // --- destroying ---
 
 #[test]
@@ -94,13 +136,13 @@ fn a_retired_key_is_destroyed_only_after_the_delay_from_its_retirement() {
     let asked = scheduled(&model, 11).unwrap().unwrap();
     assert_eq!(
         asked.history.destruction,
-        Some(Destruction { due: NOW.plus_seconds(30 * DAY), begun: None, failed: None })
+        Some(Destruction { due: NOW.plus_seconds(30 * DAY), begun: None, place: None, failed: None })
     );
     assert_eq!((asked.state, asked.revision), (KeyState::Retired, 3));
     put(&mut model, &asked);
     assert_eq!(scheduled(&model, 11).unwrap(), None, "asking again changes nothing, and moves no date");
     assert_eq!(due(&asked, NOW.plus_seconds(30 * DAY - 1)), Due::No);
-    assert!(matches!(due(&asked, NOW.plus_seconds(30 * DAY)), Due::Begin(_)));
+    assert_eq!(due(&asked, NOW.plus_seconds(30 * DAY)), Due::Begin);
     let mut late = rooted();
     put(&mut late, &retired(&rooted(), 11).unwrap().unwrap());
     late.now = NOW.plus_seconds(90 * DAY);
@@ -138,7 +180,7 @@ fn a_destruction_can_be_cancelled_until_it_begins() {
     assert_eq!(cancel(&key(&model, 11)).unwrap_err().reason, Reason::NotScheduled, "nobody asked");
     let asked = scheduled(&model, 11).unwrap().unwrap();
     assert_eq!(cancel(&asked).unwrap().history.destruction, None);
-    let Due::Begin(begun) = due(&asked, NOW.plus_seconds(30 * DAY)) else { panic!("due") };
+    let begun = begin(&asked, place(1), NOW.plus_seconds(30 * DAY));
     assert_eq!(cancel(&begun).unwrap_err().reason, Reason::NotScheduled);
     let done = answered(&begun, Answer::Done, false, NOW.plus_seconds(30 * DAY));
     assert_eq!(cancel(&done).unwrap_err().reason, Reason::NotScheduled);
@@ -149,8 +191,13 @@ fn begun() -> KeyRecord {
     let mut model = rooted();
     put(&mut model, &retired(&rooted(), 11).unwrap().unwrap());
     let asked = scheduled(&model, 11).unwrap().unwrap();
-    let Due::Begin(begun) = due(&asked, NOW.plus_seconds(30 * DAY)) else { panic!("due") };
-    begun
+    assert_eq!(due(&asked, NOW.plus_seconds(30 * DAY)), Due::Begin);
+    begin(&asked, place(1), NOW.plus_seconds(30 * DAY))
+}
+
+/// Where a keystore is.
+fn place(number: u8) -> Sha256Digest {
+    Sha256Digest::of(&[number])
 }
 
 #[test]
@@ -170,13 +217,25 @@ fn a_destroyed_key_is_destroyed_for_ever() {
 #[test]
 fn a_key_that_is_not_there_counts_as_destroyed_only_when_an_earlier_attempt_may_have_done_it() {
     let later = NOW.plus_seconds(31 * DAY);
-    let resumed = answered(&begun(), Answer::NotThere, true, later);
+    let resumed = answered(&begun(), Answer::NotThere { place: place(1) }, true, later);
     assert_eq!(resumed.state, KeyState::Destroyed);
-    let another_token = answered(&begun(), Answer::NotThere, false, later);
+    let another_token = answered(&begun(), Answer::NotThere { place: place(1) }, false, later);
     assert_eq!(another_token.state, KeyState::Retired);
     let destruction = another_token.history.destruction.unwrap();
     assert_eq!((destruction.begun, destruction.failed), (None, Some(later)));
-    assert!(matches!(due(&another_token, later), Due::Begin(_)), "it begins anew");
+    assert_eq!(due(&another_token, later), Due::Begin, "it begins anew");
+}
+
+#[test]
+fn another_keystore_of_the_same_name_cannot_say_that_a_key_is_gone() {
+    let later = NOW.plus_seconds(31 * DAY);
+    let elsewhere = answered(&begun(), Answer::NotThere { place: place(2) }, true, later);
+    assert_eq!((elsewhere.state, elsewhere.history.destruction.unwrap().failed), (KeyState::Retired, Some(later)));
+    assert_eq!(due(&elsewhere, later), Due::Resume);
+    let back = answered(&elsewhere, Answer::NotThere { place: place(1) }, true, later);
+    assert_eq!(back.state, KeyState::Destroyed, "the one that was asked first is back");
+    let unknown = answered(&elsewhere, Answer::Done, true, later);
+    assert_eq!(unknown.state, KeyState::Destroyed, "whoever holds the key may destroy it");
 }
 
 #[test]

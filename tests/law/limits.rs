@@ -47,7 +47,7 @@ fn a_key_signs_until_its_cryptoperiod_is_over_and_then_nothing_not_even_again() 
 }
 
 #[test]
-fn age_counts_from_activation_and_a_withdrawn_activation_does_not_count() {
+fn age_counts_from_the_first_activation_and_a_withdrawn_root_makes_no_key_younger() {
     let pending = record(11, &[Role::Timestamp], KeyState::Pending);
     assert_eq!(pending.age(NOW), None);
     let active = pending.with_state(KeyState::Active, NOW.plus_seconds(50));
@@ -57,7 +57,9 @@ fn age_counts_from_activation_and_a_withdrawn_activation_does_not_count() {
     let back = retiring.with_state(KeyState::Active, NOW.plus_seconds(90));
     assert_eq!(back.age(NOW.plus_seconds(90)), Some(40), "it never stopped signing");
     let undone = active.with_state(KeyState::Pending, NOW.plus_seconds(60));
-    assert_eq!((undone.age(NOW.plus_seconds(60)), undone.history.activated), (None, None));
+    assert_eq!(undone.age(NOW.plus_seconds(60)), None, "it signs nothing");
+    let again = undone.with_state(KeyState::Active, NOW.plus_seconds(70));
+    assert_eq!(again.age(NOW.plus_seconds(80)), Some(30), "whoever stages and withdraws in turns resets nothing");
     assert_eq!(back.with_state(KeyState::Retired, NOW).age(NOW), None);
     assert_eq!(active.age(NOW), Some(0), "a clock that went back makes no key younger than new");
 }

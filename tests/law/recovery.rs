@@ -9,6 +9,7 @@ use sealward::domain::law::roots::seed;
 use sealward::domain::name::{Role, Sha256Digest};
 use sealward::domain::outcome::{Denial, Reason};
 
+use crate::delegations::delegating;
 use crate::values::{
     CALLER, DAY, Model, NOW, expiring, key_id, repository, role, root, snapshot, statement, targets, timestamp, version,
 };
@@ -270,4 +271,68 @@ fn a_recovered_epoch_is_not_seeded() {
     let again = seed(&guard.name, &statement(&timestamp(3, 1)), Some(guard), &model.policy, listed, NOW, CALLER.into());
     assert_eq!(again.unwrap_err().reason, Reason::AlreadySeeded);
     assert_eq!(guard.name.repository, repository());
+}
+
+/// Targets 2 delegate to key 21; key 22 is another one of the same role. Then targets begin a new epoch, with key 13.
+fn with_recovered_targets() -> Model {
+    let mut model = Model::with_first_versions();
+    let limits = model.policy.roles[&Role::Targets].clone();
+    model.policy.roles.insert(role("releases"), limits);
+    model.seed("releases", &targets(4));
+    for number in [21, 22] {
+        model.add(number, "releases", KeyState::Active);
+    }
+    model.release("targets", &delegating(2, &[("releases", 1, &[21], "releases/*")]));
+    model.add(13, "targets", KeyState::Active);
+    let situation = Situation { guard: model.guard("targets"), goes_on_from: Some(version(1)), ..situation_of(&model) };
+    let begun = by_operators(&situation).unwrap().begun;
+    model.guards.insert(Role::Targets, begun);
+    model
+}
+
+#[test]
+fn what_targets_delegated_holds_after_their_recovery_until_they_release_again() {
+    let mut model = with_recovered_targets();
+    let signs = |model: &Model, key| model.decide_one("releases", &targets(5), key).map(drop).map_err(|no| no.reason);
+    assert_eq!(signs(&model, 21), Ok(()), "a delegated role goes on");
+    assert_eq!(signs(&model, 22), Err(Reason::KeyNotListed), "and nobody takes it over");
+    model.add(31, "elsewhere", KeyState::Active);
+    let limits = model.policy.roles[&Role::Targets].clone();
+    model.policy.roles.insert(role("elsewhere"), limits);
+    model.seed("elsewhere", &targets(1));
+    let unnamed = model.decide_one("elsewhere", &targets(2), 31).unwrap_err();
+    assert_eq!(unnamed.reason, Reason::KeyNotListed, "nobody delegated to it");
+    model.release("targets", &delegating(2, &[("releases", 1, &[22], "releases/*")]));
+    assert_eq!((signs(&model, 21), signs(&model, 22)), (Err(Reason::KeyNotListed), Ok(())), "the new head decides");
+    assert_eq!(model.guard("targets").delegated_before, None);
+}
+
+#[test]
+fn keeping_the_delegations_of_a_closed_epoch_is_no_change_of_them() {
+    let mut model = with_recovered_targets();
+    model.may_delegate = false;
+    assert!(model.allows("targets", &delegating(2, &[("releases", 1, &[21], "releases/*")])));
+    let taken = delegating(2, &[("releases", 1, &[22], "releases/*")]);
+    assert_eq!(model.refusal("targets", &taken), Reason::NoDelegateGrant);
+    assert_eq!(model.refusal("targets", &targets(2)), Reason::NoDelegateGrant, "their end is a change");
+}
+
+#[test]
+fn a_second_recovery_keeps_what_the_epoch_in_between_delegated() {
+    let mut model = with_recovered_targets();
+    model.release("targets", &targets(2));
+    let situation = Situation { guard: model.guard("targets"), ..situation_of(&model) };
+    let begun = by_operators(&situation).unwrap().begun;
+    model.guards.insert(Role::Targets, begun);
+    assert_eq!(model.decide_one("releases", &targets(5), 21).unwrap_err().reason, Reason::KeyNotListed);
+}
+
+/// The ledger shows the newest epoch of each role; one that lost a row shows an older one.
+#[test]
+fn a_closed_epoch_signs_nothing_should_the_one_after_it_be_missing() {
+    let mut model = rotated("timestamp", 11);
+    let closed = recover(&mut model, "timestamp", 1);
+    model.guards.insert(Role::Timestamp, closed);
+    assert_eq!(model.refusal("timestamp", &timestamp(12, 11)), Reason::EpochClosed);
+    assert_eq!(model.refusal("timestamp", &timestamp(11, 11)), Reason::EpochClosed, "nor cosigns it");
 }

@@ -5,8 +5,9 @@ use sealward::domain::key::KeyState;
 use sealward::domain::law::sign::Keys;
 use sealward::domain::name::Role;
 use sealward::domain::outcome::Reason;
+use sealward::domain::policy::RolePolicy;
 
-use crate::values::{Model, key_id, record, repository, snapshot, timestamp};
+use crate::values::{Model, key_id, record, repository, role, snapshot, targets, timestamp};
 
 #[test]
 fn what_a_freeze_covers_is_denied_and_what_it_does_not_goes_on() {
@@ -56,4 +57,18 @@ fn the_denial_says_who_froze_what_when_and_why() {
     let said = "role timestamp of demo is frozen since 2030-03-17T17:46:40Z, by unix:0 (drill)";
     assert_eq!(denial.detail, said);
     assert!(denial.reason.advice().contains("sealward thaw"));
+}
+
+/// Nobody says which role its payload is for.
+#[test]
+fn a_freeze_of_any_role_of_targets_stops_the_unguarded_one_too() {
+    for (frozen, stops) in [("targets", true), ("releases/stable", true), (Role::UNGUARDED, true), ("snapshot", false)]
+    {
+        let mut model = Model::new();
+        let limits = model.policy.roles.remove(&Role::Targets).unwrap();
+        model.policy.roles.insert(role(Role::UNGUARDED), RolePolicy { unguarded: true, ..limits });
+        model.add(9, Role::UNGUARDED, KeyState::Active);
+        model.freeze(FreezeScope::Role(repository(), role(frozen)));
+        assert_eq!(!model.allows(Role::UNGUARDED, &targets(1)), stops, "{frozen}");
+    }
 }

@@ -126,6 +126,18 @@ fn a_listing_that_was_superseded_still_protects_what_it_listed() {
     assert!(model.guard("timestamp").withdrawn.is_empty(), "the head says it now");
 }
 
+/// After a recovery the highest withdrawn version is one of the epoch before, and stands above what this one listed.
+#[test]
+fn what_was_listed_below_the_highest_withdrawn_version_is_protected_as_well() {
+    let mut model = lenient();
+    model.guards.get_mut(&role("timestamp")).unwrap().withdrawn = [("snapshot.json".to_owned(), version(11))].into();
+    model.release("snapshot", &snapshot(2, &[("targets", 1)]));
+    model.release("timestamp", &timestamp(2, 2));
+    model.release("timestamp", &timestamp(2, 1));
+    assert_eq!(model.guard("timestamp").withdrawn["snapshot.json"], version(11));
+    assert_eq!(model.refusal("snapshot", &other(&snapshot(2, &[("targets", 1)]), 1)), Reason::Equivocation);
+}
+
 #[test]
 fn published_metadata_that_a_guard_was_seeded_with_is_never_superseded() {
     let mut model = lenient();

@@ -6,6 +6,7 @@ use sealward::domain::law::keys::{KeyRequest, Known, plan_key};
 use sealward::domain::name::{Pattern, Role};
 use sealward::domain::outcome::Reason;
 use sealward::domain::policy::{ReleaseRate, RolePolicy};
+use sealward::domain::thresholds::Thresholds;
 
 use crate::values::{
     DAY, Model, NOW, expiring, key_id, metadata, policy, record, repository, role, snapshot, targets, timestamp,
@@ -66,6 +67,16 @@ fn type_expiry_size_and_rate_of_an_unguarded_payload_are_checked() {
     assert_eq!(model.refusal(Role::UNGUARDED, &targets(1)), Reason::RateLimited);
     model.now = NOW.plus_seconds(60);
     model.release(Role::UNGUARDED, &targets(1));
+}
+
+/// It has no guard that would hold a payload; what is kept in its place counts.
+#[test]
+fn signatures_of_an_unguarded_role_count_like_others() {
+    let mut model = model();
+    model.limits(Role::UNGUARDED).max_signatures = Thresholds { warn: None, stage: None, refuse: Some(2) };
+    model.release(Role::UNGUARDED, &targets(1));
+    model.release(Role::UNGUARDED, &targets(1));
+    assert_eq!(model.refusal(Role::UNGUARDED, &targets(1)), Reason::SignatureLimit, "nothing is replayed either");
 }
 
 #[test]

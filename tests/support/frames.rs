@@ -1,8 +1,10 @@
 //! HTTP/2 by hand (RFC 9113): frames in an order and number that no client of anybody's would send.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// `DATA`
@@ -22,15 +24,35 @@ pub const END_STREAM: u8 = 1;
 /// `END_HEADERS`
 pub const END_HEADERS: u8 = 4;
 
-/// A connection that has said its preface.
-pub struct Frames(UnixStream);
+/// A connection that has said its preface, and who carries it.
+pub struct Frames(UnixStream, Option<Child>);
 
 impl Frames {
     /// Connects with these settings (identifier, value).
     pub fn connect(socket: &Path, settings: &[(u16, u32)]) -> Self {
-        let stream = UnixStream::connect(socket).unwrap();
+        Self::over(UnixStream::connect(socket).unwrap(), None, settings)
+    }
+
+    /// Connects to a port over TLS, with the authority `ca.pem` of a directory and a certificate of it.
+    pub fn connect_tls(directory: &Path, port: u16, who: &str) -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let other = OwnedFd::from(theirs.try_clone().unwrap());
+        let (address, certificate, key) = (format!("localhost:{port}"), format!("{who}.pem"), format!("{who}.key"));
+        let openssl = Command::new("openssl")
+            .args(["s_client", "-quiet", "-alpn", "h2", "-CAfile", "ca.pem", "-connect", &address])
+            .args(["-cert", &certificate, "-key", &key])
+            .current_dir(directory)
+            .stdin(OwnedFd::from(theirs))
+            .stdout(other)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self::over(ours, Some(openssl), &[])
+    }
+
+    fn over(stream: UnixStream, carrier: Option<Child>, settings: &[(u16, u32)]) -> Self {
         stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut frames = Self(stream);
+        let mut frames = Self(stream, carrier);
         frames.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         let entries: Vec<u8> = settings
             .iter()
@@ -70,6 +92,15 @@ impl Frames {
             }
         }
         None
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        if let Some(carrier) = &mut self.1 {
+            drop(carrier.kill());
+            drop(carrier.wait());
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use sealward::audit::note::{NoteError, NoteSigner, VerifierKey};
 use sealward::domain::algorithm::Algorithm;
 use sealward::domain::audit_event::Event;
 use sealward::domain::caller::Caller;
+use sealward::domain::freeze::{Freeze, FreezeScope, ReasonCode};
 use sealward::domain::law::clock::{Bounds, Reading};
 use sealward::domain::name::Sha256Digest;
 use sealward::domain::outcome::{Denial, Reason};
@@ -23,13 +24,14 @@ use sealward::keystore::desk::Desk;
 use sealward::keystore::software::{Software, Unseal};
 use sealward::keystore::{Condition, Description, Keystore, KeystoreError, Kind};
 use sealward::ledger::sqlite::{SqliteLedger, create};
-use sealward::ledger::{Identity, Ledger};
+use sealward::ledger::{Change, Expect, Identity, Ledger, Unit};
 
+use crate::meanwhile::{Meanwhile, commit};
 use crate::values::NOW;
 
 /// Callers: 0 may do everything, 1 may freeze and sign one role, 2 may freeze one repository, 3 signs, 4 may freeze
 /// everything and nothing else.
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 version = 1
 [ledger]
 directory = "ledger"
@@ -122,6 +124,7 @@ impl Clock for HeldClock {
 /// Real software keys behind a gate. It says that it is a token, so that it signs on a thread of its own.
 pub(crate) struct Gated {
     keys: Software,
+    place: Mutex<String>,
     away: Mutex<bool>,
     closed: Mutex<bool>,
     arrived: Mutex<u32>,
@@ -146,6 +149,21 @@ impl Gated {
         *self.away.lock().unwrap() = away;
     }
 
+    /// Another token has its name from now on.
+    pub(crate) fn is_another(&self, place: &str) {
+        place.clone_into(&mut self.place.lock().unwrap());
+    }
+
+    /// How many signatures wait.
+    pub(crate) fn waiting(&self) -> u32 {
+        *self.arrived.lock().unwrap()
+    }
+
+    /// Somebody puts a key on the token, and tells nobody.
+    pub(crate) fn plant(&self) -> PublicKey {
+        self.keys.generate(Algorithm::Ed25519).unwrap()
+    }
+
     /// Somebody takes a key off the token.
     pub(crate) fn take_away(&self, key: &KeyId) {
         self.keys.destroy(key).unwrap();
@@ -163,7 +181,7 @@ impl Gated {
 
 impl Keystore for Gated {
     fn describe(&self) -> Description {
-        Description { kind: Kind::Pkcs11, ..self.keys.describe() }
+        Description { kind: Kind::Pkcs11, place: self.place.lock().unwrap().clone(), ..self.keys.describe() }
     }
 
     fn probe(&self) -> Condition {
@@ -231,6 +249,7 @@ pub(crate) struct Bench {
     pub(crate) clock: Arc<HeldClock>,
     pub(crate) token: Arc<Gated>,
     engine: Option<Arc<Engine>>,
+    ledger: Option<Arc<Meanwhile>>,
 }
 
 impl Bench {
@@ -278,21 +297,24 @@ impl Bench {
         let keys = Software::open("software".parse().unwrap(), &keys, &unseal, false).unwrap();
         let token = Gated {
             keys,
+            place: Mutex::new("the first".to_owned()),
             away: Mutex::new(false),
             closed: Mutex::new(false),
             arrived: Mutex::new(0),
             moved: Condvar::new(),
         };
         let clock = HeldClock { wall: AtomicI64::new(NOW.as_unix() * 1000), boot: AtomicI64::new(1_000_000) };
-        Self { directory, clock: Arc::new(clock), token: Arc::new(token), engine: None }
+        Self { directory, clock: Arc::new(clock), token: Arc::new(token), engine: None, ledger: None }
     }
 
     /// Starts the engine on a machine, after it was stopped.
     pub(crate) fn start(&mut self, here: Option<Sha256Digest>) {
         let ledger = SqliteLedger::open(&self.directory.path().join("ledger"), false).unwrap();
+        let ledger = Arc::new(Meanwhile::over(ledger));
+        self.ledger = Some(Arc::clone(&ledger));
         let desk = Desk::start(Arc::clone(&self.token) as Arc<dyn Keystore>, 64, 2);
         let parts = Parts {
-            ledger: Arc::new(ledger) as Arc<dyn Ledger>,
+            ledger: ledger as Arc<dyn Ledger>,
             desks: BTreeMap::from([("software".parse().unwrap(), Arc::new(desk))]),
             rules: rules(RULES),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -308,6 +330,7 @@ impl Bench {
         let engine = self.engine.take().unwrap();
         assert_eq!(Arc::strong_count(&engine), 1, "somebody still uses the engine");
         drop(engine);
+        self.ledger = None;
         self.start(here);
     }
 
@@ -315,6 +338,27 @@ impl Bench {
     pub(crate) fn replace_rules(&self, old: &str, new: &str) {
         assert!(RULES.contains(old), "{old}");
         self.engine().replace_rules(rules(&RULES.replacen(old, new, 1)));
+    }
+
+    /// Puts more rules in force.
+    pub(crate) fn add_rules(&self, more: &str) {
+        self.engine().replace_rules(rules(&format!("{RULES}{more}")));
+    }
+
+    /// Something that happens once a decision is made, and before it is committed.
+    pub(crate) fn meanwhile(&self, act: impl FnOnce(&dyn Ledger) + Send + 'static) {
+        self.ledger.as_ref().unwrap().arrange(Box::new(act));
+    }
+
+    /// Somebody freezes a scope between the next decision and its commit.
+    pub(crate) fn freeze_meanwhile(&self, scope: FreezeScope) {
+        self.meanwhile(|ledger| {
+            let switches = ledger.switches();
+            let freeze = Freeze { scope, since: NOW, by: "unix:4".to_owned(), reason_code: ReasonCode::default() };
+            let changes = vec![Change::Switches(switches.frozen(freeze).unwrap())];
+            let expects = vec![Expect::Switches(switches.revision)];
+            commit(ledger, Unit { expects, changes, ..Unit::default() });
+        });
     }
 
     /// The key of a role of `demo`.

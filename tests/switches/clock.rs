@@ -131,3 +131,20 @@ async fn a_latch_is_resolved_by_an_operator_alone_and_only_when_it_is_there() {
     }
     assert_eq!(bench.latches(), ["clock"]);
 }
+
+#[tokio::test]
+async fn what_was_counted_before_a_latch_is_written_when_it_is_resolved() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.sign_as(9, "timestamp", &timestamp(2, 1)).await.unwrap_err().reason, Reason::NoGrant);
+    bench.clock.pass(120);
+    bench.clock.set_by(3600);
+    assert_eq!(bench.refusal("timestamp", &timestamp(2, 1)).await, Reason::Latched);
+    bench.kept().await;
+    bench.engine().write_aggregates().await;
+    bench.clock.set_by(-3600);
+    bench.engine().resolve_latch(&call(0), resolve("clock")).await.unwrap();
+    bench.engine().write_aggregates().await;
+    let leaves = bench.leaves();
+    let counted: Vec<_> = leaves.iter().filter(|leaf| leaf.event == EventKind::Aggregate).collect();
+    assert!(counted.iter().any(|leaf| leaf.caller == "unix:9" && leaf.count == Some(1)), "{counted:?}");
+}

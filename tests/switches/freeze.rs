@@ -1,10 +1,13 @@
 //! Kill switches.
 
 use sealward::domain::audit_event::EventKind;
+use sealward::domain::name::Sha256Digest;
 use sealward::domain::outcome::{Denial, Reason};
-use sealward::engine::{FreezeOrder, KeyOrder};
+use sealward::domain::public_key::PublicKey;
+use sealward::engine::{FreezeOrder, KeyOrder, RootUpload};
 
 use crate::bench::{Bench, call, item, machine};
+use crate::roots::{Holder, RootPlan};
 use crate::values::{snapshot, targets, timestamp};
 
 fn repository() -> FreezeOrder {
@@ -187,4 +190,46 @@ async fn many_freezes_at_once_are_all_kept() {
         one.await.unwrap().unwrap();
     }
     assert_eq!(bench.engine().freezes().len(), 40);
+}
+
+/// A root of `demo` with this key for timestamp, and the others' own.
+async fn root(bench: &Bench, version: i64, timestamp: &PublicKey, offline: &Holder) -> RootUpload {
+    let keys = bench.engine().list_keys(&call(0), "demo").await.unwrap();
+    let own = |name: &str| {
+        let key = keys.iter().find(|key| key.roles.iter().any(|role| role.as_str() == name)).unwrap();
+        vec![key.public_key.clone()]
+    };
+    let roles = [("timestamp", vec![timestamp.clone()]), ("snapshot", own("snapshot")), ("targets", own("targets"))];
+    let plan = RootPlan { version, root: (&[offline], 1), roles: &roles, expires: "2035-01-01T00:00:00Z" };
+    let file = plan.signed_by(&[offline]);
+    let pin = Sha256Digest::of(&file).to_string();
+    RootUpload { repository: "demo".into(), file, pin, retire: Vec::new() }
+}
+
+/// Freeze, publish the root, recover, thaw.
+#[tokio::test]
+async fn a_frozen_role_is_recovered_and_signs_from_its_lower_version_after_the_thaw() {
+    let bench = Bench::new().await;
+    let engine = bench.engine();
+    let offline = Holder::new();
+    let id = bench.key_of("timestamp").await;
+    let old = engine.ledger().key(&id).unwrap().unwrap().public_key;
+    engine.publish_root(&call(0), root(&bench, 1, &old, &offline).await).await.unwrap();
+    bench.sign("timestamp", &timestamp(11, 1)).await.unwrap();
+    let new = engine.rotate(&call(0), "demo", "timestamp", "", "").await.unwrap().key.public_key;
+    let spare = engine.rotate(&call(0), "demo", "timestamp", "", "").await.unwrap().key.id().to_string();
+
+    engine.freeze(&call(0), role("timestamp"), "fast-forward").await.unwrap();
+    let upload = root(&bench, 2, &new, &offline).await;
+    engine.stage_root(&call(0), upload.clone()).await.unwrap();
+    engine.publish_root(&call(0), upload).await.unwrap();
+    assert_eq!(
+        bench.refusal("timestamp", &timestamp(12, 1)).await,
+        Reason::Frozen,
+        "or it would carry the old epoch on"
+    );
+    assert_eq!(engine.recover_guard(&call(0), "demo", "timestamp", 1, false).await.unwrap().epoch, 2);
+    assert!(engine.retire(&call(0), &spare).await.unwrap().changed, "nor does the freeze stop this");
+    engine.thaw(&call(0), role("timestamp")).await.unwrap();
+    bench.sign("timestamp", &timestamp(2, 1)).await.unwrap();
 }

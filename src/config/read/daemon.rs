@@ -146,6 +146,7 @@ pub(in crate::config) fn limits(root: &Section<'_>, policies: &Policies, report:
         requests_per_caller: 512,
         bytes_in_flight: (256 << 20).max(2 * message_bytes(policies)),
         answer_patience: Duration::from_secs(30),
+        stream_idle: Duration::from_secs(10 * 60),
         batch_items: 256,
         quotas: Quotas::default(),
     };
@@ -167,19 +168,26 @@ pub(in crate::config) fn limits(root: &Section<'_>, policies: &Policies, report:
     settings.requests_per_caller =
         section.count("requests_per_caller", 1..=65_536, settings.requests_per_caller, report);
     settings.bytes_in_flight = section.count("bytes_in_flight", 1..=1 << 40, settings.bytes_in_flight, report);
-    if let Some(node) =
-        section.find("bytes_in_flight").filter(|_| settings.bytes_in_flight < settings.max_message_bytes)
-    {
-        let detail = format!("one message of this configuration may have {} bytes", settings.max_message_bytes);
+    let least = 2 * settings.max_message_bytes;
+    if let Some(node) = section.find("bytes_in_flight").filter(|_| settings.bytes_in_flight < least) {
+        let detail = format!(
+            "one message of this configuration may have {} bytes, and one caller gets half: at least {least}",
+            settings.max_message_bytes
+        );
         node.report(Code::OutOfRange, detail, report);
     }
-    if let Some(node) = section.find("answer_patience")
-        && let Some(seconds) = node.seconds(report)
-    {
-        if !(1..=LONGEST_DEADLINE).contains(&seconds) {
-            node.report(Code::OutOfRange, "an answer waits 1s to 1h for its reader", report);
+    for (key, setting, what) in [
+        ("answer_patience", &mut settings.answer_patience, "an answer waits 1s to 1h for its reader"),
+        ("stream_idle", &mut settings.stream_idle, "a stream is without items for 1s to 1h"),
+    ] {
+        if let Some(node) = section.find(key)
+            && let Some(seconds) = node.seconds(report)
+        {
+            if !(1..=LONGEST_DEADLINE).contains(&seconds) {
+                node.report(Code::OutOfRange, what, report);
+            }
+            *setting = Duration::from_secs(seconds);
         }
-        settings.answer_patience = Duration::from_secs(seconds);
     }
     settings.batch_items = section.count("batch_items", 1..=65_536, settings.batch_items, report);
     settings.quotas = quotas(&section, report);

@@ -7,7 +7,7 @@ use crate::config::report::Report;
 use crate::config::schema;
 use crate::config::table::{Node, Section};
 use crate::domain::algorithm::Algorithm;
-use crate::domain::name::{KeystoreName, Pattern, Role};
+use crate::domain::name::{KeystoreName, MetadataType, Pattern, Role};
 use crate::domain::policy::{Custody, RolePolicy};
 
 use super::place;
@@ -114,6 +114,13 @@ pub(super) fn role_sets(section: &Section<'_>, roles: &Roles, report: &mut Repor
         }
         if node.is_array() && set.len() < 2 {
             node.report(Code::InvalidValue, "a set has at least two roles; a single role needs none", report);
+        }
+        let guarded = set.iter().find(|role| !role.is_unguarded() && role.metadata_type() == MetadataType::Targets);
+        if let Some(guarded) = guarded.filter(|_| set.iter().any(Role::is_unguarded)) {
+            let detail = format!(
+                "a key of `targets/*` signs whatever is of type targets, so no guard could hold `{guarded}` beside it"
+            );
+            node.report(Code::Conflict, detail, report);
         }
         read.push(set);
     }

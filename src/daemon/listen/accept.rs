@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -14,9 +14,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::tls::Tls;
 use super::until;
 use crate::door::identity::of_unix_peer;
-use crate::door::limits::{LimitsInForce, Place, Refusal};
+use crate::door::limits::{LimitsInForce, Place};
 use crate::door::peer::{Peer, Proof};
+use crate::door::refusal::Refusal;
 use crate::door::stream::Connection;
+use crate::engine::Engine;
 
 /// How long a peer may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -90,17 +92,22 @@ impl Accept for Tcp {
                 return Err(error.to_string());
             }
         };
-        let proof = self.tls.proof(stream.get_ref().1).map_err(|error| error.to_string())?;
-        Ok((stream, proof))
+        match self.tls.proof(stream.get_ref().1) {
+            Ok(proof) => Ok((stream, proof)),
+            Err(error) => {
+                part(stream).await;
+                Err(error.to_string())
+            }
+        }
     }
 }
 
 /// Ends a connection so that the alert arrives. In TLS 1.3 the client has finished and sent its request when its certificate
 /// is looked at; to close with that unread would reset the connection, and the client would learn nothing.
-async fn part(mut raw: TcpStream) {
+async fn part(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let unread = async {
-        raw.shutdown().await?;
-        tokio::io::copy(&mut raw.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(FAREWELL_BYTES), &mut tokio::io::sink()).await
     };
     // Whatever comes of it, the peer is not let in.
     drop(tokio::time::timeout(FAREWELL, unread).await);
@@ -111,6 +118,7 @@ pub(super) fn accept<L: Accept>(
     listener: L,
     name: Arc<str>,
     limits: Arc<LimitsInForce>,
+    engine: Arc<Engine>,
     stopped: watch::Receiver<bool>,
 ) -> Incoming<L::Stream> {
     let (connections, incoming) = mpsc::channel(16);
@@ -133,9 +141,10 @@ pub(super) fn accept<L: Accept>(
             match limits.connect(&name, &L::origin(&raw)) {
                 Ok(place) => {
                     let (listener, name, connections) = (Arc::clone(&listener), Arc::clone(&name), connections.clone());
+                    let engine = Arc::clone(&engine);
                     // A slow handshake keeps nobody else waiting.
                     tokio::spawn(async move {
-                        if let Some(connection) = enter(&*listener, name, raw, place).await {
+                        if let Some(connection) = enter(&*listener, name, &engine, raw, place).await {
                             // Nobody takes connections any more when this fails.
                             drop(connections.send(Ok(connection)).await);
                         }
@@ -155,6 +164,7 @@ pub(super) fn accept<L: Accept>(
 async fn enter<L: Accept>(
     listener: &L,
     name: Arc<str>,
+    engine: &Engine,
     raw: L::Raw,
     mut place: Place,
 ) -> Option<Connection<L::Stream>> {
@@ -175,12 +185,13 @@ async fn enter<L: Accept>(
         }
     };
     if let Some(caller) = proof.caller()
-        && let Err(refusal) = place.rename(caller.to_string())
+        && let Err(refusal) = place.rename(engine.counted(caller).name())
     {
         refused(refusal, &caller.to_string());
         return None;
     }
-    let peer = Peer { listener: name, proof, limits, traffic: Arc::default() };
+    let who = place.who().into();
+    let peer = Peer { listener: name, who, proof, limits, traffic: Arc::default() };
     Some(Connection::new(stream, peer, place))
 }
 

@@ -14,9 +14,9 @@ use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode as _;
 
 use super::deny::DenyList;
-use super::file;
 use super::provider;
 use crate::config::settings::MtlsSettings;
+use crate::daemon::file;
 
 /// What a certificate is held against.
 pub(super) struct Callers {

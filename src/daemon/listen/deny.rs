@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(super) use self::forms::fingerprints;
-use super::file;
+use crate::daemon::file;
 use crate::domain::name::Sha256Digest;
 
 /// Digests, as `docs/configuration.md` describes the file.

@@ -5,7 +5,6 @@ mod activated;
 mod bind;
 mod callers;
 mod deny;
-mod file;
 mod standing;
 mod tls;
 
@@ -23,10 +22,10 @@ use tonic::transport::Server;
 use self::accept::{Tcp, accept};
 use self::activated::Activated;
 pub(super) use self::tls::{Terms, Tls};
-use super::{DaemonError, observe};
+use super::DaemonError;
 use crate::config::Configuration;
 use crate::config::settings::{LimitSettings, ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
-use crate::door::grpc::{InFlight, routes};
+use crate::door::grpc::{Health, InFlight, routes};
 use crate::door::limits::{Limits, LimitsInForce};
 use crate::door::peer::Bearers;
 use crate::engine::Engine;
@@ -99,6 +98,7 @@ pub(super) fn door_limits(limits: &LimitSettings) -> Limits {
         requests_per_caller,
         bytes_in_flight,
         answer_patience,
+        stream_idle,
         batch_items,
         // The engine's: they are among its rules.
         quotas: _,
@@ -112,6 +112,7 @@ pub(super) fn door_limits(limits: &LimitSettings) -> Limits {
         message_bytes: max_message_bytes,
         deadline: default_deadline,
         answer_patience,
+        stream_idle,
         batch_items,
     }
 }
@@ -122,7 +123,7 @@ pub(super) fn serve(
     engine: &Arc<Engine>,
     configuration: &Configuration,
     door: &Arc<LimitsInForce>,
-    health: observe::HealthService,
+    health: &Health,
     stopped: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) -> Result<InFlight, DaemonError> {
@@ -131,14 +132,8 @@ pub(super) fn serve(
     for Socket { settings, kind } in sockets {
         let name: Arc<str> = settings.name.as_str().into();
         let failed = |what: String| DaemonError::Listener { name: settings.name.clone(), what };
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(crate::wire::DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
+        let all = routes(Arc::clone(engine), Arc::clone(door), in_flight.clone(), health.clone())
             .map_err(|error| failed(error.to_string()))?;
-        let all = routes(Arc::clone(engine), Arc::clone(door), in_flight.clone())
-            .add_service(health.clone())
-            .add_service(reflection);
         let streams = u32::try_from(limits.requests_per_connection).unwrap_or(u32::MAX);
         let mut builder = Server::builder()
             .max_concurrent_streams(streams)
@@ -155,14 +150,15 @@ pub(super) fn serve(
                 let address = listener.local_addr().ok();
                 let path = address.as_ref().and_then(|address| address.as_pathname()).unwrap_or(Path::new(""));
                 tracing::info!(listener = %name, path = %path.display(), "listening");
-                let incoming = accept(listener, Arc::clone(&name), Arc::clone(door), stopped.clone());
+                let incoming =
+                    accept(listener, Arc::clone(&name), Arc::clone(door), Arc::clone(engine), stopped.clone());
                 let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);
                 tasks.spawn(async move { ended(&name, server.await) });
             }
             Kind::Tcp(tcp) => {
                 let address = tcp.listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
                 tracing::info!(listener = %name, %address, "listening");
-                let incoming = accept(tcp, Arc::clone(&name), Arc::clone(door), stopped.clone());
+                let incoming = accept(tcp, Arc::clone(&name), Arc::clone(door), Arc::clone(engine), stopped.clone());
                 let server = builder.add_routes(all).serve_with_incoming_shutdown(incoming, end);
                 tasks.spawn(async move { ended(&name, server.await) });
             }

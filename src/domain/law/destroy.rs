@@ -6,6 +6,7 @@
 use super::retire::{Around, check_unlisted, retire};
 use crate::domain::key::{KeyRecord, KeyState};
 use crate::domain::key_history::{Destruction, KeyHistory};
+use crate::domain::name::Sha256Digest;
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::time::Instant;
 
@@ -27,7 +28,7 @@ pub fn schedule(record: &KeyRecord, delay_seconds: i64, around: Around<'_>) -> R
     check_unlisted(record, around)?;
     let since = retired.history.retired.unwrap_or(around.now);
     let due = since.plus_seconds(delay_seconds).max(around.now);
-    let destruction = Some(Destruction { due, begun: None, failed: None });
+    let destruction = Some(Destruction { due, begun: None, place: None, failed: None });
     let history = KeyHistory { destruction, ..retired.history.clone() };
     Ok(Some(KeyRecord { history, revision: record.revision.saturating_add(1), ..retired }))
 }
@@ -47,13 +48,12 @@ pub fn cancel(record: &KeyRecord) -> Result<KeyRecord, Denial> {
 }
 
 /// What is to be done now about a key's destruction.
-#[allow(clippy::large_enum_variant)] // one at a time, and gone at once
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// Nothing.
     No,
-    /// Make this record durable, then ask the keystore.
-    Begin(KeyRecord),
+    /// [`begin`], make that record durable, then ask the keystore.
+    Begin,
     /// The keystore was asked before, and nobody knows what it did: ask again.
     Resume,
 }
@@ -64,11 +64,14 @@ pub fn due(record: &KeyRecord, now: Instant) -> Due {
     if record.state != KeyState::Retired || now < destruction.due {
         return Due::No;
     }
-    if destruction.begun.is_some() {
-        return Due::Resume;
-    }
-    let destruction = Some(Destruction { begun: Some(now), ..destruction });
-    Due::Begin(record.with_history(KeyHistory { destruction, ..record.history.clone() }))
+    if destruction.begun.is_some() { Due::Resume } else { Due::Begin }
+}
+
+/// The record from which on nobody knows whether the key is still there: the keystore at this place is being asked.
+pub fn begin(record: &KeyRecord, place: Sha256Digest, now: Instant) -> KeyRecord {
+    let begun = |due: Destruction| Destruction { begun: Some(now), place: Some(place), ..due };
+    let destruction = record.history.destruction.map(begun);
+    record.with_history(KeyHistory { destruction, ..record.history.clone() })
 }
 
 /// How a keystore answered.
@@ -76,8 +79,11 @@ pub fn due(record: &KeyRecord, now: Instant) -> Due {
 pub enum Answer {
     /// The private half is gone.
     Done,
-    /// It does not hold the key.
-    NotThere,
+    /// It does not hold the key, and this is where it is.
+    NotThere {
+        /// Digest of the place.
+        place: Sha256Digest,
+    },
     /// It did nothing, and said so.
     Refused,
     /// It may have done it: contact was lost, or it does not know itself.
@@ -85,16 +91,21 @@ pub enum Answer {
 }
 
 /// The record after the keystore's answer. A key that is not there counts as destroyed only where an earlier attempt may
-/// have done it; else it is another token, or a thief. Once an attempt may have done it, no later "no" undoes that.
+/// have done it, at the same place; else it is another token, or a thief. Once an attempt may have done it, no later "no" undoes that.
 pub fn answered(record: &KeyRecord, answer: Answer, resumed: bool, now: Instant) -> KeyRecord {
+    let asked_at = record.history.destruction.and_then(|asked| asked.place);
     let untouched = match answer {
         Answer::Done => return record.with_state(KeyState::Destroyed, now),
-        Answer::NotThere if resumed => return record.with_state(KeyState::Destroyed, now),
-        Answer::NotThere | Answer::Refused => !resumed,
+        Answer::NotThere { place } if resumed && asked_at == Some(place) => {
+            return record.with_state(KeyState::Destroyed, now);
+        }
+        Answer::NotThere { .. } | Answer::Refused => !resumed,
         Answer::Unknown => false,
     };
-    let after =
-        |asked: Destruction| Destruction { begun: asked.begun.filter(|_| !untouched), failed: Some(now), ..asked };
+    let after = |asked: Destruction| match untouched {
+        true => Destruction { begun: None, place: None, failed: Some(now), ..asked },
+        false => Destruction { failed: Some(now), ..asked },
+    };
     let destruction = record.history.destruction.map(after);
     record.with_history(KeyHistory { destruction, ..record.history.clone() })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::algorithm::Algorithm;
-use crate::domain::guard::{Guard, listed};
+use crate::domain::guard::{Guard, GuardName, listed};
 use crate::domain::key::{KeyRecord, KeyState, RoleSet};
 use crate::domain::law::key_template::{check_allowed, check_number};
 use crate::domain::law::sign::{first_epoch, role_limits};
@@ -54,6 +54,8 @@ pub struct KeyPlan {
     pub state: KeyState,
     /// Guards that begin with it.
     pub guards: Vec<Guard>,
+    /// The snapshot's guard with its revision, where a guard begins because that never listed the role.
+    pub never_listed_by: Option<(GuardName, u64)>,
     /// The largest message that the key must be able to sign, in bytes.
     pub largest_message: usize,
 }
@@ -72,7 +74,7 @@ pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, D
         .collect::<Result<Vec<_>, Denial>>()?;
     let largest_message = limits.iter().map(|(_, limits)| limits.max_payload_bytes).max().unwrap_or_default();
     check_number(repository, &limits, known)?;
-    let mut guards = Vec::new();
+    let (mut guards, mut never_listed_by) = (Vec::new(), None);
     if request.new_repository {
         if !known.guards.is_empty() || known.roots.revision > 0 {
             return Err(Denial::new(Reason::NotNew, format!("{repository} has a guard or a root")));
@@ -82,14 +84,18 @@ pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, D
         let signing = known.policy.roles.iter().filter(guarded);
         guards.extend(signing.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
     } else {
-        let new = roles.iter().filter(|role| is_new_delegated(role, known));
-        guards.extend(new.map(|role| Guard::seeded_as_zero(first_epoch(repository, role))));
+        for role in roles.iter().filter(|role| matches!(role, Role::Delegated(_))) {
+            if let Some(snapshot) = known.guards.get(&Role::Snapshot).filter(|it| is_new_delegated(role, it, known)) {
+                guards.push(Guard::seeded_as_zero(first_epoch(repository, role)));
+                never_listed_by = Some((snapshot.name.clone(), snapshot.revision));
+            }
+        }
     }
     let keystore =
         choose("keystore", request.keystore.clone(), limits.iter().filter_map(|(_, limits)| limits.keystore.clone()))?;
     let algorithm = choose("algorithm", request.algorithm, limits.iter().filter_map(|(_, limits)| limits.algorithm))?;
     check_allowed(&limits, &keystore, algorithm)?;
-    Ok(KeyPlan { keystore, algorithm, state: first_state(roles, known), guards, largest_message })
+    Ok(KeyPlan { keystore, algorithm, state: first_state(roles, known), guards, never_listed_by, largest_message })
 }
 
 /// What the request names, else what the roles' policies agree on. Never one of two by chance (I10).
@@ -106,10 +112,8 @@ fn choose<T: PartialEq>(what: &str, named: Option<T>, of_policies: impl Iterator
 /// Whether a delegated role was never published: the snapshot is held here and has never listed it, and entries never
 /// disappear from a snapshot. Then its guard begins as 0 with its first key. What an older signer published under a
 /// snapshot that is not held here has to be seeded.
-fn is_new_delegated(role: &Role, known: Known<'_>) -> bool {
-    let Some(snapshot) = known.guards.get(&Role::Snapshot) else { return false };
-    matches!(role, Role::Delegated(_))
-        && !role.is_unguarded()
+fn is_new_delegated(role: &Role, snapshot: &Guard, known: Known<'_>) -> bool {
+    !role.is_unguarded()
         && !known.guards.contains_key(role)
         && snapshot.name.epoch == 1 // a recovered one may have left entries behind
         && !snapshot.withdrawn.contains_key(&format!("{role}.json"))

@@ -1,9 +1,10 @@
 //! Staging and publishing a root; seeding a guard from published metadata. (`law.md` sections 2 and 4)
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::guard::{Guard, GuardName, Head};
 use crate::domain::key::{KeyRecord, KeyState};
+use crate::domain::law::sign::Delegators;
 use crate::domain::name::{Role, Sha256Digest};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::policy::{Custody, RepositoryPolicy};
@@ -138,6 +139,14 @@ pub fn publish(
         ..known.roots.clone()
     };
     Ok(RootDecision::Accepted { roots, keys })
+}
+
+/// Every key that may have released for a role before it is seeded: those that the trusted root, or what the role's
+/// delegators released here, lists for it.
+pub fn may_have_released(role: &Role, roots: &Roots, guards: &BTreeMap<Role, Guard>) -> BTreeSet<KeyId> {
+    let by_root = roots.trusted.iter().filter_map(|root| root.roles.get(role));
+    let by_delegators = Delegators::of(guards, role).listing.into_iter().map(|(_, signers)| signers);
+    by_root.chain(by_delegators).flat_map(|signers| signers.keys.keys().copied()).collect()
 }
 
 /// Decides about seeding a guard from metadata that `tuf` verified under the trusted root. Which of the keys that it `listed`

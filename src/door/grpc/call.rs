@@ -7,8 +7,12 @@ use tonic::{Request, Response, Status};
 
 use super::Door;
 use super::admit::Authenticated;
+use crate::domain::caller::Caller;
 use crate::domain::outcome::{Denial, Reason};
+use crate::door::identity::NoIdentity;
 use crate::door::limits::Share;
+use crate::door::peer::Peer;
+use crate::door::refusal::Refusal;
 use crate::engine::Call;
 use crate::wire::status::of_denial;
 
@@ -26,18 +30,15 @@ impl Door {
     {
         let id = request_id();
         let refused = |denial: &Denial| of_denial(denial, &id);
-        let Some(Authenticated(caller)) = request.extensions().get().cloned() else {
-            return Err(refused(&Denial::new(Reason::Unauthenticated, "the connection carries no identity")));
-        };
+        let (peer, caller) = self.caller(&request).await.map_err(|denial| refused(&denial))?;
         let longest = self.limits.now().deadline;
         let deadline = Instant::now() + asked_for(&request).map_or(longest, |wish| wish.min(longest));
         let call = Call { caller, request: id.clone(), deadline };
         // Given back when the work is done, also when nobody waits for it any more.
         let share = request.extensions().get::<Arc<Share>>().cloned();
+        let entered = self.in_flight.enter().map_err(|refusal| refused(&self.over(&peer, &call.caller, refusal)))?;
+        let caller = call.caller.clone();
         let work = verb(self.clone(), call, request.into_inner());
-        let Some(entered) = self.in_flight.enter() else {
-            return Err(refused(&Denial::new(Reason::OverQuota, "the daemon serves 1024 requests at once")));
-        };
         let work = tokio::spawn(async move {
             let _entered = (entered, share);
             work.await
@@ -47,9 +48,39 @@ impl Door {
             Ok(Err(denial)) => Err(refused(&denial)),
             Err(error) => {
                 tracing::error!(request = %id, %error, "a verb panicked");
+                self.engine.count_panic(&caller);
                 Err(refused(&Denial::new(Reason::Internal, "the request ended in a panic")))
             }
         }
+    }
+}
+
+impl Door {
+    /// Who asks, asked again: a body may come long after its headers.
+    async fn caller<T>(&self, request: &Request<T>) -> Result<(Peer, Caller), Denial> {
+        let extensions = request.extensions();
+        let (Some(peer), Some(known)) = (extensions.get::<Peer>(), extensions.get::<Authenticated>()) else {
+            return Err(Denial::new(Reason::Unauthenticated, "the connection carries no identity"));
+        };
+        let (peer, known) = (peer.clone(), known.clone());
+        let headers = request.metadata().clone().into_headers();
+        match known.again(&peer, &headers).await {
+            Ok(caller) => Ok((peer, caller)),
+            Err(error) => Err(self.turned_away(&peer, &error)),
+        }
+    }
+
+    /// Counts a peer who is nobody any more.
+    pub(super) fn turned_away(&self, peer: &Peer, error: &NoIdentity) -> Denial {
+        self.engine.count_turned_away(&peer.listener, error.reason());
+        Denial::new(error.reason(), error.to_string())
+    }
+
+    /// Counts a caller who met a limit of the door.
+    pub(super) fn over(&self, peer: &Peer, caller: &Caller, refusal: Refusal) -> Denial {
+        peer.limits.count(&peer.listener, refusal);
+        self.engine.count_undecoded(caller, Reason::OverQuota);
+        Denial::new(Reason::OverQuota, format!("the limit {} is met", refusal.name()))
     }
 }
 

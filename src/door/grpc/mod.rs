@@ -2,12 +2,14 @@
 
 mod admin;
 mod admit;
+mod anybody;
 mod approvals;
 mod audit;
 mod body;
 mod call;
 mod freezes;
 mod keys;
+mod places;
 mod present;
 mod root;
 mod sign_stream;
@@ -15,11 +17,11 @@ mod signing;
 mod undecoded;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::watch;
 use tonic::service::Routes;
 
+pub use self::anybody::Health;
+pub use self::places::InFlight;
 use crate::door::limits::LimitsInForce;
 use crate::engine::Engine;
 use crate::wire::{MESSAGE_LIMIT_BYTES, v1};
@@ -30,86 +32,18 @@ pub(crate) struct Door {
     engine: Arc<Engine>,
     limits: Arc<LimitsInForce>,
     in_flight: InFlight,
-    streams: Places,
 }
 
-/// Requests that are served at once, over all listeners.
-const MOST_IN_FLIGHT: usize = 1024;
-/// Streams that are open at once, over all listeners: each may sleep, and holds little until it does something.
-const MOST_STREAMS: usize = 256;
-
-/// How many requests are being served. A stop waits for them, and not for clients that merely stay connected.
-#[derive(Clone, Debug)]
-pub struct InFlight {
-    places: Places,
-    stop: Arc<watch::Sender<bool>>,
-}
-
-impl Default for InFlight {
-    fn default() -> Self {
-        Self { places: Places::new(MOST_IN_FLIGHT), stop: Arc::default() }
-    }
-}
-
-impl InFlight {
-    /// Now.
-    pub fn count(&self) -> usize {
-        self.places.taken.load(Ordering::Acquire)
-    }
-
-    /// Ends what would go on for as long as its client likes.
-    pub fn stop(&self) {
-        self.stop.send_replace(true);
-    }
-
-    /// Until [`Self::stop`].
-    async fn stopping(&self) {
-        // The sender lives as long as we do.
-        drop(self.stop.subscribe().wait_for(|stop| *stop).await);
-    }
-
-    /// `None` when too many are being served. A client that hangs up frees its connection at once, and its work not.
-    fn enter(&self) -> Option<Entered> {
-        self.places.enter()
-    }
-}
-
-/// As many at once as there are places.
-#[derive(Clone, Debug)]
-struct Places {
-    taken: Arc<AtomicUsize>,
-    most: usize,
-}
-
-impl Places {
-    fn new(most: usize) -> Self {
-        Self { taken: Arc::default(), most }
-    }
-
-    fn enter(&self) -> Option<Entered> {
-        let entered = (self.taken.fetch_add(1, Ordering::AcqRel) < self.most).then(|| Entered(self.clone()));
-        if entered.is_none() {
-            self.taken.fetch_sub(1, Ordering::AcqRel);
-        }
-        entered
-    }
-}
-
-/// Counts down when it is dropped, also in a panic.
-struct Entered(Places);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// All services of version 1.
-pub fn routes(engine: Arc<Engine>, limits: Arc<LimitsInForce>, in_flight: InFlight) -> Routes {
+/// All services of version 1, for callers, and health and reflection, for anybody.
+pub fn routes(
+    engine: Arc<Engine>,
+    limits: Arc<LimitsInForce>,
+    in_flight: InFlight,
+    health: Health,
+) -> Result<Routes, tonic_reflection::server::Error> {
     // Every body was held against the limits before tonic sees it, under those of the moment (body.rs).
     let bytes = usize::MAX;
-    let streams = Places::new(MOST_STREAMS);
-    let door = Door { engine: Arc::clone(&engine), limits, in_flight, streams };
+    let door = Door { engine: Arc::clone(&engine), limits, in_flight };
     let routes = Routes::new(
         v1::signing_service_server::SigningServiceServer::new(door.clone()).max_decoding_message_size(bytes),
     )
@@ -128,5 +62,8 @@ pub fn routes(engine: Arc<Engine>, limits: Arc<LimitsInForce>, in_flight: InFlig
     )
     .add_service(v1::admin_service_server::AdminServiceServer::new(door));
     let admit = axum::middleware::from_fn_with_state(engine, admit::admit);
-    Routes::from(routes.into_axum_router().layer(admit))
+    let callers = routes.into_axum_router().layer(admit);
+    // What belongs to neither is the callers': nobody learns without a name what there is not.
+    let anybody = anybody::services(health)?.into_axum_router().reset_fallback();
+    Ok(Routes::from(callers.merge(anybody.layer(axum::middleware::from_fn(anybody::admit)))))
 }

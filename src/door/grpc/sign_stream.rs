@@ -16,13 +16,17 @@ use tokio_stream::Stream as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::admit::Authenticated;
 use super::call::{asked_for, request_id};
+use super::places::Opened;
 use super::signing::item;
-use super::{Door, Entered, present, undecoded};
+use super::{Door, present, undecoded};
+use crate::domain::caller::Caller;
 use crate::domain::outcome::{Denial, Reason};
 use crate::door::peer::Peer;
+use crate::door::refusal::Refusal;
 use crate::engine::{Call, SignItem, Signed};
-use crate::wire::status::to_status;
+use crate::wire::status::{of_denial, to_status};
 use crate::wire::v1;
 use crate::wire::v1::sign_stream_response::Result as Outcome;
 
@@ -41,6 +45,8 @@ struct SignStream {
     /// Asked anew at each turn.
     peer: Peer,
     headers: HeaderMap,
+    /// As of the last turn.
+    caller: Caller,
     /// When the caller wants it to end at the latest.
     ends: Option<Instant>,
     items: Streaming<v1::SignStreamRequest>,
@@ -48,25 +54,32 @@ struct SignStream {
     behind: Option<Result<(), Status>>,
     answers: mpsc::Sender<Result<v1::SignStreamResponse, Status>>,
     /// The place among the streams that are open at once.
-    _place: Entered,
+    _place: Opened,
 }
 
 impl Door {
-    pub(super) fn open_stream(
+    pub(super) async fn open_stream(
         &self,
         request: Request<Streaming<v1::SignStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let refused = |reason, detail: &str| to_status(reason, detail, &request_id());
-        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
-            return Err(refused(Reason::Unauthenticated, "the connection carries no identity"));
+        let id = request_id();
+        let refused = |denial: Denial| of_denial(&denial, &id);
+        let extensions = request.extensions();
+        let (Some(peer), Some(known)) = (extensions.get::<Peer>(), extensions.get::<Authenticated>()) else {
+            return Err(refused(Denial::new(Reason::Unauthenticated, "the connection carries no identity")));
         };
-        let Some(place) = self.streams.enter() else {
-            return Err(refused(Reason::OverQuota, "the daemon serves 256 streams at once"));
-        };
+        let (peer, caller) = (peer.clone(), known.caller.clone());
+        let deadline = Instant::now() + self.limits.now().deadline;
+        let call = Call { caller, request: id.clone(), deadline };
+        self.engine.open_stream(&call).await.map_err(refused)?;
+        let caller = call.caller;
+        let place = self.in_flight.open_stream(self.engine.counted(&caller).name());
+        let place = place.map_err(|refusal| refused(self.over(&peer, &caller, refusal)))?;
         let (answers, stream) = mpsc::channel(TURN_ITEMS);
         let opened = SignStream {
             door: self.clone(),
             peer,
+            caller,
             headers: request.metadata().clone().into_headers(),
             ends: asked_for(&request).and_then(|wish| Instant::now().checked_add(wish)),
             items: request.into_inner(),
@@ -98,7 +111,8 @@ impl SignStream {
 
     /// Whether there may be another one.
     async fn turn(&mut self) -> Result<bool, Denial> {
-        let Some(first) = self.wait().await? else { return Ok(false) };
+        let waited = self.wait().await;
+        let Some(first) = waited.inspect_err(|end| self.count(end.reason))? else { return Ok(false) };
         let mut requests = vec![first];
         let mut bytes = requests.iter().map(v1::SignStreamRequest::encoded_len).sum::<usize>();
         while requests.len() < TURN_ITEMS && bytes < TURN_BYTES {
@@ -106,10 +120,9 @@ impl SignStream {
             bytes += next.encoded_len();
             requests.push(next);
         }
-        let caller = self.peer.caller(&self.headers).await.map_err(|error| {
-            self.door.engine.count_turned_away(&self.peer.listener, error.reason());
-            Denial::new(error.reason(), error.to_string())
-        })?;
+        let asked = self.peer.caller(&self.headers).await;
+        let caller = asked.map_err(|error| self.door.turned_away(&self.peer, &error))?;
+        self.caller.clone_from(&caller);
         let latest = Instant::now() + self.door.limits.now().deadline;
         let deadline = self.ends.map_or(latest, |ends| ends.min(latest));
         let call = Call { caller, request: request_id(), deadline };
@@ -126,13 +139,20 @@ impl SignStream {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Ok(false),
                 Err(_) => {
-                    self.door.engine.count_undecoded(&call.caller, Reason::Deadline);
+                    self.count(Reason::Deadline);
                     tracing::info!(request = %call.request, caller = %call.caller, "answers of a stream are not read");
                     return Ok(false);
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Counts what ended the stream, or an answer that nobody read. A stop is nobody's doing.
+    fn count(&self, reason: Reason) {
+        if reason != Reason::ShuttingDown {
+            self.door.engine.count_undecoded(&self.caller, reason);
+        }
     }
 
     /// The next item, `None` at the stream's end.
@@ -142,7 +162,8 @@ impl SignStream {
             Some(Err(status)) => return Err(undecoded::denial(&status)),
             None => {}
         }
-        let Self { door, ends, items, answers, .. } = self;
+        let Self { door, peer, ends, items, answers, .. } = self;
+        let idle = door.limits.now().stream_idle;
         let late = async {
             match *ends {
                 Some(ends) => tokio::time::sleep_until(ends.into()).await,
@@ -156,6 +177,11 @@ impl SignStream {
             () = answers.closed() => Ok(None),
             () = late => Err(Denial::new(Reason::Deadline, "the stream's own deadline passed")),
             item = items.message() => item.map_err(|status| undecoded::denial(&status)),
+            () = tokio::time::sleep(idle) => {
+                peer.limits.count(&peer.listener, Refusal::IdleStream);
+                let detail = format!("no item came for {} seconds; open a stream when there is one", idle.as_secs());
+                Err(Denial::new(Reason::Deadline, detail))
+            }
         }
     }
 
@@ -181,8 +207,9 @@ impl SignStream {
     async fn sign(&self, call: &Call, items: Vec<SignItem>) -> Vec<Result<Signed, Denial>> {
         let count = items.len();
         let all = |denial: Denial| std::iter::repeat_n(Err(denial), count).collect();
-        let Some(entered) = self.door.in_flight.enter() else {
-            return all(Denial::new(Reason::OverQuota, "the daemon serves 1024 requests at once"));
+        let entered = match self.door.in_flight.enter() {
+            Ok(entered) => entered,
+            Err(refusal) => return all(self.door.over(&self.peer, &call.caller, refusal)),
         };
         let (engine, call) = (self.door.engine.clone(), call.clone());
         let work = tokio::spawn(async move {
@@ -191,6 +218,7 @@ impl SignStream {
         });
         work.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a verb panicked");
+            self.door.engine.count_panic(&self.caller);
             all(Denial::new(Reason::Internal, "the request ended in a panic"))
         })
     }

@@ -48,7 +48,7 @@ impl SigningService for Door {
         &self,
         request: Request<Streaming<v1::SignStreamRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        self.open_stream(request)
+        self.open_stream(request).await
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {

@@ -13,7 +13,13 @@ use crate::wire::status::to_status;
 
 /// The answer to a caller, with a name where tonic gave none.
 pub(super) fn name(engine: &Engine, caller: &Caller, response: Response) -> Response {
-    let Some((reason, detail)) = undecoded(response.headers()) else { return response };
+    let Some((reason, detail)) = undecoded(response.headers()) else {
+        // An unknown method, or compression that we do not speak: the answer says it all, and is counted.
+        if Status::from_header_map(response.headers()).is_some_and(|status| status.code() == Code::Unimplemented) {
+            engine.count_undecoded(caller, Reason::Malformed);
+        }
+        return response;
+    };
     engine.count_undecoded(caller, reason);
     let id = request_id();
     tracing::info!(request = %id, %reason, %detail, "undecoded");

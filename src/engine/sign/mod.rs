@@ -3,6 +3,7 @@
 mod decide;
 mod prepare;
 mod release;
+mod stream;
 mod unnamed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +11,12 @@ use std::sync::Arc;
 use std::time::Instant as Monotonic;
 
 use super::audited::Scope;
+use super::locks::{Held, Name};
 use super::{Call, Engine, Rules, Stage};
+use crate::domain::delegation::Delegations;
 use crate::domain::grant::Verb;
-use crate::domain::guard::Step;
-use crate::domain::name::{Role, Sha256Digest, Version};
+use crate::domain::guard::{Guard, Step};
+use crate::domain::name::{MetadataType, Role, Sha256Digest, Version};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::KeyId;
 use crate::domain::signature::Encoding;
@@ -121,8 +124,7 @@ impl Engine {
             scopes.push(scope);
         }
         self.metrics.observe(Stage::Decide, begun.elapsed());
-        let names = prepared.iter().flatten().map(|item| (item.repository.clone(), item.role.clone())).collect();
-        match self.hold_guards(call, names).await {
+        match self.hold_guards_of(call, &prepared).await {
             Ok(_held) => self.attempt_all(call, &rules, &prepared, &mut results).await,
             Err(late) => {
                 for result in results.iter_mut().filter(|result| result.is_none()) {
@@ -142,6 +144,40 @@ impl Engine {
             self.metrics.observe(Stage::Total, begun.elapsed());
         }
         answers
+    }
+
+    /// Waits for the guards of every item.
+    ///
+    /// Who may sign for a delegated role follows from what every other one delegates. A decision about it expects those
+    /// that delegate to stand as they were, and not the thousands that do not: so whoever begins to waits for what is in
+    /// flight in any of them.
+    async fn hold_guards_of(&self, call: &Call, prepared: &[Option<Prepared>]) -> Result<Held, Denial> {
+        let mut names = self.guards_concerned(prepared);
+        loop {
+            let held = self.hold_guards(call, names.clone()).await?;
+            let concerned = self.guards_concerned(prepared);
+            if concerned.is_subset(&names) {
+                return Ok(held);
+            }
+            names.extend(concerned); // somebody changed what is delegated while we waited
+        }
+    }
+
+    fn guards_concerned(&self, prepared: &[Option<Prepared>]) -> BTreeSet<Name> {
+        let mut names = BTreeSet::new();
+        for item in prepared.iter().flatten() {
+            names.insert((item.repository.clone(), item.role.clone()));
+            if item.statement.metadata_type() != MetadataType::Targets || item.role.is_unguarded() {
+                continue;
+            }
+            let Ok(view) = self.ledger.view(&item.repository) else { continue }; // the decision will say so
+            let before = view.guards.get(&item.role).and_then(Guard::delegations).map(Delegations::digest);
+            if before != item.statement.delegations().map(Delegations::digest) {
+                let delegated = view.guards.keys().filter(|role| matches!(role, Role::Delegated(_)));
+                names.extend(delegated.map(|role| (item.repository.clone(), role.clone())));
+            }
+        }
+        names
     }
 
     /// Decides, signs and commits until every item has its result, or the same items conflict again and again.
@@ -218,7 +254,7 @@ fn set(results: &mut Results, index: usize, result: Result<Signed, Denial>) {
 
 #[cfg(test)]
 mod tests {
-    use super::decide::{Held, settle};
+    use super::decide::{self, settle};
     use super::*;
 
     fn signed() -> Option<Result<Signed, Denial>> {
@@ -240,7 +276,7 @@ mod tests {
     fn settled(first: Option<Result<Signed, Denial>>) -> Option<Reason> {
         let mut results = vec![first, None];
         let denial = Denial::new(Reason::Rollback, "");
-        settle(vec![Held { index: 1, denial, rests_on: BTreeSet::from([0]) }], &mut results);
+        settle(vec![decide::Held { index: 1, denial, rests_on: BTreeSet::from([0]) }], &mut results);
         results[1].as_ref().map(|result| result.as_ref().unwrap_err().reason)
     }
 

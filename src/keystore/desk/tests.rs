@@ -46,6 +46,7 @@ impl Keystore for Device {
         Description {
             name: "device".parse().unwrap(),
             kind: self.kind,
+            place: String::new(),
             algorithms: vec![Algorithm::Ed25519],
             verify_always: self.kind == Kind::Pkcs11,
         }

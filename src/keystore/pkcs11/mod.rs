@@ -117,6 +117,7 @@ impl Keystore for Pkcs11 {
         Description {
             name: self.supervisor.name().clone(),
             kind: Kind::Pkcs11,
+            place: self.supervisor.place(),
             algorithms: self.supervisor.algorithms(),
             verify_always: true,
         }

@@ -48,6 +48,8 @@ pub(super) struct Supervisor {
     state: Mutex<State>,
     changed: Condvar,
     algorithms: Mutex<Vec<Algorithm>>,
+    /// Of the token that was attached last.
+    serial: Mutex<String>,
 }
 
 struct State {
@@ -99,6 +101,7 @@ impl Supervisor {
             state: Mutex::new(state),
             changed: Condvar::new(),
             algorithms: Mutex::default(),
+            serial: Mutex::default(),
         })
     }
 
@@ -201,6 +204,11 @@ impl Supervisor {
         }
     }
 
+    /// What tells its token from another.
+    pub(super) fn place(&self) -> String {
+        format!("token `{}` with serial number {}", self.launch.label, lock(&self.serial))
+    }
+
     pub(super) fn algorithms(&self) -> Vec<Algorithm> {
         lock(&self.algorithms).clone()
     }
@@ -259,6 +267,7 @@ impl Supervisor {
             Err(LinkFault::NotSent(cause) | LinkFault::Lost(cause)) => return Err(Setback::Passing(cause)),
         };
         lock(&self.algorithms).clone_from(&token.algorithms);
+        lock(&self.serial).clone_from(&token.serial);
         self.log_in(&link, &token, unanswered_logins)?;
         Ok(link)
     }

@@ -83,6 +83,7 @@ impl Keystore for Software {
         Description {
             name: self.name.clone(),
             kind: Kind::Software,
+            place: self.directory.path().display().to_string(),
             algorithms: Algorithm::ALL.to_vec(),
             verify_always: false,
         }

@@ -4,7 +4,7 @@
 //! the newest checkpoint, leaves against the tree, columns against the records beside them, and guards against the leaves
 //! of what they released.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -36,8 +36,14 @@ pub(super) fn whole(connection: &Connection, path: &Path) -> Result<(), LedgerEr
     Check { connection, path }.run(u64::MAX).map(drop)
 }
 
-/// What each role released last, as the leaves tell it.
-type Released = HashMap<GuardName, (Version, Sha256Digest)>;
+/// What the leaves tell of guards.
+#[derive(Default)]
+struct Told {
+    /// Every guard that one of them names.
+    named: BTreeSet<GuardName>,
+    /// What each released last, or was seeded with.
+    released: HashMap<GuardName, (Version, Sha256Digest)>,
+}
 
 struct Check<'a> {
     connection: &'a Connection,
@@ -50,9 +56,9 @@ impl Check<'_> {
         let size = self.sql(rows::tree_size(self.connection))?;
         self.tree(size)?;
         self.checkpoint(&identity, size)?;
-        let released = self.leaves(size.saturating_sub(leaves), size)?;
+        let told = self.leaves(size.saturating_sub(leaves), size)?;
         self.keys()?;
-        self.guards(&released)?;
+        self.guards(&told)?;
         self.roots()?;
         self.switches()?;
         self.pending()?;
@@ -97,8 +103,8 @@ impl Check<'_> {
     }
 
     /// Every leaf reads, has its own number, and is in the tree.
-    fn leaves(&self, from: u64, size: u64) -> Result<Released, LedgerError> {
-        let mut released = Released::new();
+    fn leaves(&self, from: u64, size: u64) -> Result<Told, LedgerError> {
+        let mut told = Told::default();
         let mut expected = from;
         let text = "SELECT sequence, entry FROM leaves WHERE sequence >= ?1 ORDER BY sequence";
         let mut statement = self.sql(self.connection.prepare(text))?;
@@ -112,10 +118,10 @@ impl Check<'_> {
                 return Err(self.corrupt(format!("leaf {sequence} is out of place")));
             }
             self.nodes_completed_by(sequence, merkle::leaf_hash(&entry))?;
-            released.extend(release(event));
+            told.take(event);
             expected += 1;
         }
-        if expected == size { Ok(released) } else { Err(self.corrupt(format!("leaf {expected} is missing"))) }
+        if expected == size { Ok(told) } else { Err(self.corrupt(format!("leaf {expected} is missing"))) }
     }
 
     /// Each node that became complete with a leaf is the one that follows from it.
@@ -138,20 +144,26 @@ impl Check<'_> {
         })
     }
 
-    fn guards(&self, released: &Released) -> Result<(), LedgerError> {
+    fn guards(&self, told: &Told) -> Result<(), LedgerError> {
+        let mut missing = told.named.clone();
         let text = "SELECT record, digest, repository, role, epoch, revision FROM guards";
         self.each(text, |row, guard: Guard| {
             let name = &guard.name;
+            missing.remove(name);
             let columns: (String, String, u32, u64) = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
             if columns != (name.repository.to_string(), name.role.to_string(), name.epoch, guard.revision) {
                 return Ok(Some(format!("the record of the guard of {name} is not the one of its row")));
             }
             let head = guard.head.as_ref().map(|head| (head.version, head.digest));
-            let differs = released.get(name).is_some_and(|newest| head != Some(*newest));
+            let differs = told.released.get(name).is_some_and(|newest| head != Some(*newest));
             let forgotten = active() == Some(Mutation::SkipGuardUpdate); // the defect that the crash harness must see
             Ok((differs && !forgotten)
                 .then(|| format!("the guard of {name} does not hold what its newest leaf released")))
-        })
+        })?;
+        match missing.first() {
+            Some(name) => Err(self.corrupt(format!("the guard of {name}, which leaves tell of, is missing"))),
+            None => Ok(()),
+        }
     }
 
     fn roots(&self) -> Result<(), LedgerError> {
@@ -188,7 +200,7 @@ impl Check<'_> {
     fn each<T: serde::de::DeserializeOwned>(
         &self,
         text: &str,
-        wrong: impl Fn(&rusqlite::Row<'_>, T) -> rusqlite::Result<Option<String>>,
+        mut wrong: impl FnMut(&rusqlite::Row<'_>, T) -> rusqlite::Result<Option<String>>,
     ) -> Result<(), LedgerError> {
         let mut statement = self.sql(self.connection.prepare(text))?;
         let mut found = self.sql(statement.query([]))?;
@@ -210,15 +222,25 @@ impl Check<'_> {
     }
 }
 
-/// The guard's new head, when the event says one: a release or a seeding.
-fn release(event: Event) -> Option<(GuardName, (Version, Sha256Digest))> {
-    let Event {
-        outcome: Outcome::Succeeded, repository: Some(repository), role: Some(role), epoch: Some(epoch), ..
-    } = event
-    else {
-        return None;
-    };
-    Some((GuardName { repository, role, epoch }, (event.version?, event.digest?)))
+impl Told {
+    /// A release and a seeding say the guard's new head; the begin of an epoch names the guard alone.
+    fn take(&mut self, event: Event) {
+        let Event {
+            outcome: Outcome::Succeeded,
+            repository: Some(repository),
+            role: Some(role),
+            epoch: Some(epoch),
+            ..
+        } = event
+        else {
+            return;
+        };
+        let guard = GuardName { repository, role, epoch };
+        if let (Some(version), Some(digest)) = (event.version, event.digest) {
+            self.released.insert(guard.clone(), (version, digest));
+        }
+        self.named.insert(guard);
+    }
 }
 
 struct Nodes<'a>(&'a Connection);

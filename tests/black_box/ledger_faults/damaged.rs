@@ -155,6 +155,17 @@ fn a_guard_that_does_not_hold_what_the_log_says_was_released_is_refused() {
     }
 }
 
+/// Without it the role would begin anew.
+#[test]
+fn a_guard_that_the_log_tells_of_and_that_is_gone_is_missed() {
+    let (world, _) = stopped();
+    let connection = Connection::open(database(&world)).unwrap();
+    assert_eq!(connection.execute("DELETE FROM guards WHERE role = 'timestamp'", []).unwrap(), 1);
+    drop(connection);
+    let said = refuses_to_start(&world, 65);
+    assert!(said.contains("timestamp epoch 1, which leaves tell of, is missing"), "{said}");
+}
+
 /// Without an anchor nobody can know; so it is said in every status, and nothing more is claimed.
 #[test]
 fn a_restored_older_copy_is_warned_about() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{CONFIGURATION, database, expect, latches, leaves, released, released_in, signatures};
+use super::{configuration, database, expect, latches, leaves, released, released_in, signatures};
 use crate::support::faults::{Injection, Mount};
 use crate::support::{PATIENCE, World, timestamp, tomorrow};
 
@@ -109,7 +109,7 @@ fn a_daemon_that_was_killed_on_a_full_disk_starts_again_when_there_is_space() {
 fn init_on_a_full_disk_leaves_no_half_ledger() {
     let world = World::empty();
     let Some(_mount) = Mount::small(&world.path("ledger"), 128) else { return };
-    world.configure(CONFIGURATION);
+    world.configure(&configuration());
     let filler = fill(&world);
     let said = expect(&world, &["init"], 75);
     assert!(said.contains("disk") && said.contains("full"), "{said}");

@@ -20,16 +20,16 @@ pub struct Delegators<'a> {
 }
 
 impl<'a> Delegators<'a> {
-    /// Reads the heads of targets and of every delegated role that is held here. Where targets is held, a role counts as
+    /// Reads what targets and every delegated role that is held here released last. Where targets is held, a role counts as
     /// a delegator only when a way leads to it from there.
     pub fn of(guards: &'a BTreeMap<Role, Guard>, role: &Role) -> Self {
-        let head = |role: &Role| guards.get(role).and_then(|guard| guard.head.as_ref());
+        let is_known = |role: &Role| guards.get(role).is_some_and(Guard::knows_delegations);
         let held: Vec<(&Role, Option<&Delegations>)> = guards
             .iter()
-            .filter(|(name, _)| matches!(name, Role::Targets | Role::Delegated(_)))
-            .filter_map(|(name, guard)| Some((name, guard.head.as_ref()?.delegations.as_ref())))
+            .filter(|(name, guard)| matches!(name, Role::Targets | Role::Delegated(_)) && guard.knows_delegations())
+            .map(|(name, guard)| (name, guard.delegations()))
             .collect();
-        let has_targets = head(&Role::Targets).is_some();
+        let has_targets = is_known(&Role::Targets);
         let mut reached: BTreeSet<&Role> = BTreeSet::new();
         let begins = |name: &Role| !has_targets || *name == Role::Targets;
         let mut open: Vec<_> = held.iter().filter(|(name, _)| begins(name)).collect();
@@ -41,7 +41,7 @@ impl<'a> Delegators<'a> {
             }
             let Some(delegations) = delegations else { continue };
             listing.extend(delegations.signers_of(role).map(|signers| (*name, signers)));
-            is_complete = is_complete && delegations.are_all(|named| named == role || head(named).is_some());
+            is_complete = is_complete && delegations.are_all(|named| named == role || is_known(named));
             open.extend(held.iter().filter(|(named, _)| delegations.signers_of(named).is_some()));
         }
         listing.sort_by_key(|(name, _)| *name);
@@ -61,7 +61,7 @@ impl<'a> Delegators<'a> {
 
 /// The roles whose heads are read for a delegated one, besides those that its payload lists.
 pub fn delegators_read(guards: &BTreeMap<Role, Guard>) -> impl Iterator<Item = &Role> {
-    let delegates = |(_, guard): &(&Role, &Guard)| guard.head.as_ref().is_some_and(|head| head.delegations.is_some());
+    let delegates = |(_, guard): &(&Role, &Guard)| guard.delegations().is_some();
     guards.iter().filter(delegates).map(|(role, _)| role)
 }
 
@@ -91,7 +91,7 @@ pub(super) fn check_change(situation: &Situation<'_>, guard: Option<&Guard>) -> 
     if may_delegate || statement.metadata_type() != MetadataType::Targets {
         return Ok(());
     }
-    let before = guard.and_then(|guard| guard.head.as_ref()).and_then(|head| head.delegations.as_ref());
+    let before = guard.and_then(Guard::delegations);
     let (before, after) = (before.map(Delegations::digest), statement.delegations().map(Delegations::digest));
     if before == after {
         return Ok(());

@@ -312,6 +312,11 @@ fn weigh<'a>(situation: &Situation<'a>) -> Result<(Cow<'a, Guard>, Judgement, Re
     let Some(guard) = situation.guards.get(role) else {
         return Err(Denial::new(Reason::Unseeded, format!("nothing is known of what {role} of {repository} released")));
     };
+    if let Some(closed) = guard.closed {
+        // Only when the epoch after it is missing from what was read.
+        let detail = format!("epoch {} of {role} was closed at {closed}", guard.name.epoch);
+        return Err(Denial::new(Reason::EpochClosed, detail));
+    }
     let relation = guard.relate(statement, limits.max_supersedes)?;
     delegations::check_change(situation, Some(guard))?;
     match relation {
