@@ -14,10 +14,14 @@ use sealward::client::messages::{KeySignature, ListLeavesRequest, StatusRequest,
 use crate::support::faults::{Mount, copy_files, text};
 use crate::support::{SOFTWARE, World, snapshot, targets, timestamp, tomorrow};
 
-/// The usual daemon, which a full disk does not also hold up by its release rate.
+/// The usual daemon, which a full disk does not also hold up by its release rate, with its log key on another disk.
 fn configuration() -> String {
-    let timestamp = "[repository.role.timestamp]\n";
-    SOFTWARE.replacen(timestamp, &format!("{timestamp}release_rate = {{ per_hour = 600000, burst = 10000 }}\n"), 1)
+    [
+        ("[repository.role.timestamp]\n", "release_rate = { per_hour = 600000, burst = 10000 }\n"),
+        ("[log_key]\n", "path = \"{dir}/log-key\"\n"),
+    ]
+    .iter()
+    .fold(SOFTWARE.to_owned(), |text, (table, line)| text.replacen(table, &format!("{table}{line}"), 1))
 }
 
 /// A started daemon with keys, and one version of each role released.
@@ -154,7 +158,10 @@ fn a_second_init_refuses_and_touches_nothing() {
 #[test]
 fn a_ledger_that_another_daemon_holds_is_refused_and_left_alone() {
     let world = released();
-    let second = fs::read_to_string(world.path("sealward.toml")).unwrap().replace("sealward.sock", "second.sock");
+    let second = fs::read_to_string(world.path("sealward.toml"))
+        .unwrap()
+        .replace("sealward.sock", "second.sock")
+        .replace("metrics.sock", "second-metrics.sock");
     fs::write(world.path("second.toml"), second).unwrap();
     for arguments in [&["--config", "second.toml"][..], &["recover", "--config", "second.toml"]] {
         let (code, said) = run_daemon(&world, arguments);

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::door::refusal::Refusal;
 
 /// Requests that are served at once.
-pub(super) const MOST_IN_FLIGHT: usize = 1024;
+const MOST_IN_FLIGHT: usize = 1024;
 /// Streams that are open at once: each may sleep, and holds little until it does something.
 const MOST_STREAMS: usize = 256;
 /// Of these, by one caller.
