@@ -156,7 +156,7 @@ pub fn configuration(bytes: &[u8]) -> bool {
             }
             for who in configuration.callers() {
                 drop(configuration.rights(&who, None));
-                assert!(config::Who::parse(&who.to_string(), configuration.grants.persons()).is_ok(), "{who}");
+                assert!(config::Who::parse(&who.to_string(), &configuration).is_ok(), "{who}");
             }
             drop(configuration.threshold_notes());
             true

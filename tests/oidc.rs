@@ -16,7 +16,7 @@ mod tokens;
 
 use std::fs;
 
-use sealward::config::parse;
+use sealward::config::{Configuration, parse};
 use sealward::domain::caller::Caller;
 use sealward::domain::time::Instant;
 use sealward::oidc::{Bearers, Refusal};
@@ -59,10 +59,14 @@ impl Scene {
         scene
     }
 
-    fn install(&self, providers: &str) -> Result<(), String> {
+    fn configuration(&self, providers: &str) -> Result<Configuration, String> {
         let text = format!("{LEAST}{providers}").replace("{url}", &self.pages.address());
         let file = self.directory.path().join("sealward.toml");
-        let configuration = parse(&text, file.to_str().unwrap()).map_err(|errors| errors.to_string())?;
+        parse(&text, file.to_str().unwrap()).map_err(|errors| errors.to_string())
+    }
+
+    fn install(&self, providers: &str) -> Result<(), String> {
+        let configuration = self.configuration(providers)?;
         let read = |path: &std::path::Path| fs::read(path).map_err(|error| error.to_string());
         self.bearers.install(Bearers::prepare(&configuration.oidc, &read).map_err(|error| error.to_string())?);
         Ok(())
@@ -110,7 +114,7 @@ claims = { repository_id = "1296269", environment = "release", ref = { glob = "r
 
 [[oidc.identity]]
 name = "shared-workflow"
-claims = { job_workflow_ref = "acme/shared/.github/workflows/sign.yml@refs/heads/main" }
+claims = { repository_id = ["1296269", "1296270"], job_workflow_ref = "acme/shared/.github/workflows/sign.yml@refs/heads/main" }
 
 [[oidc.identity]]
 name = "other"

@@ -1,4 +1,5 @@
-//! Freezes and latches over a real ledger and real keys, with a clock and a token that the test holds still.
+//! Freezes, latches, and what happens between a decision and its commit: over a real ledger and real keys, with a clock
+//! and a token that the test holds still.
 
 // clippy.toml lets tests unwrap; their helpers are not inside a `#[test]` and need to be let by name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]

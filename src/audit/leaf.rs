@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::approval::PendingId;
 use crate::domain::audit_event::{Event, EventKind};
+use crate::domain::freeze::SHORTENED;
 use crate::domain::name::{MetadataType, RepositoryName, Role, Sha256Digest, Version};
 use crate::domain::outcome::Outcome;
 use crate::domain::person::PersonName;
@@ -223,7 +224,7 @@ struct Members {
 
 fn shortened(mut text: String) -> String {
     if text.len() > MAX_TEXT_BYTES {
-        let ending = format!("…sha256:{}", Sha256Digest::of(text.as_bytes()));
+        let ending = format!("{SHORTENED}{}", Sha256Digest::of(text.as_bytes()));
         let mut keep = MAX_TEXT_BYTES - ending.len();
         while !text.is_char_boundary(keep) {
             keep -= 1;

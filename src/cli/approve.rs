@@ -139,6 +139,11 @@ async fn list(repository: Option<RepositoryName>, session: &Session, output: &mu
 
 impl Show {
     async fn run(self, session: &Session, output: &mut Output) -> Result<u8, CliError> {
+        // The requester's bytes may hold what a terminal obeys: what it shows would be theirs, not what they are.
+        if self.payload && std::io::stdout().is_terminal() {
+            let detail = "--payload gives the bytes as they came, which are not for a terminal: add > FILE";
+            return Err(CliError::Usage(detail.to_owned()));
+        }
         let seen = Seen::fetch(&self.id, self.against.against.as_deref(), session).await?;
         if self.payload {
             output.bytes(&seen.payload)?;

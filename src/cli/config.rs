@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::DONE;
 use super::error::CliError;
 use super::output::Output;
+use crate::client::exit;
 use crate::config::{CallerRights, Configuration, Right, Who, load};
 use crate::domain::grant::Verb;
 use crate::domain::name::RepositoryName;
@@ -56,7 +57,7 @@ impl Explain {
         let configuration = load(&config).map_err(CliError::Configuration)?;
         let callers = match &caller {
             Some(text) => {
-                let who = Who::parse(text, configuration.grants.persons());
+                let who = Who::parse(text, &configuration);
                 vec![who.map_err(|error| CliError::Usage(format!("--as: {error}")))?]
             }
             None => configuration.callers(),
@@ -69,10 +70,14 @@ impl Explain {
             let callers: Vec<_> = rights.iter().map(caller_json).collect();
             let file = config.display().to_string();
             output.json(&json!({ "v": 1, "file": file, "warnings": configuration.warnings, "callers": callers }))?;
+        } else {
+            print(&rights, caller.is_some(), &configuration, output)?;
+        }
+        if rights.iter().all(|caller| caller.complete) {
             return Ok(DONE);
         }
-        print(&rights, caller.is_some(), &configuration, output)?;
-        Ok(DONE)
+        output.note("the table is not complete: ask with --as and --repository, or give the file fewer patterns");
+        Ok(exit::CONFIG)
     }
 }
 
@@ -93,7 +98,7 @@ fn print(
     } else {
         output.table(["CALLER", "REPOSITORY", "ROLE", "VERBS", "LINE", "CUSTODY", "KEYS", "LIMITS"], &rows)?;
     }
-    if callers.iter().all(|caller| caller.rights.is_empty()) {
+    if callers.iter().all(|caller| caller.rights.is_empty() && caller.complete) {
         let whom = if one { "this caller" } else { "anybody" };
         output.note(&format!("no grant gives {whom} anything here: no grant, no answer"));
     }
@@ -116,8 +121,12 @@ fn print(
 fn rows(caller: &CallerRights) -> Vec<[String; 8]> {
     let mut groups: Vec<Vec<&Right>> = Vec::new();
     for right in &caller.rights {
+        // Those of one role stand together.
+        let near = |group: &&mut Vec<&Right>| {
+            group.first().is_some_and(|first| first.repository == right.repository && first.role == right.role)
+        };
         let same = |group: &&mut Vec<&Right>| group.first().is_some_and(|first| is_one_row(first, right));
-        match groups.iter_mut().find(same) {
+        match groups.iter_mut().rev().take_while(near).find(same) {
             Some(group) => group.push(right),
             None => groups.push(vec![right]),
         }
@@ -126,10 +135,7 @@ fn rows(caller: &CallerRights) -> Vec<[String; 8]> {
 }
 
 fn is_one_row(left: &Right, right: &Right) -> bool {
-    left.repository == right.repository
-        && left.role == right.role
-        && left.places == right.places
-        && left.blocked == right.blocked
+    left.places == right.places && left.blocked == right.blocked
 }
 
 fn row(caller: &str, first: &Right, group: &[&Right]) -> [String; 8] {
@@ -167,6 +173,9 @@ fn in_words(limits: &RolePolicy) -> String {
         format!("step {}", limits.max_version_step),
         format!("{}/h burst {}", limits.release_rate.per_hour, limits.release_rate.burst),
     ];
+    if limits.unguarded {
+        parts.insert(0, "no guard: any version, again and again".to_owned());
+    }
     if limits.custody == Custody::Attended {
         let waits = duration(limits.approval_expiry_seconds);
         parts.insert(0, format!("{} approvals within {waits}", limits.approvals));
@@ -194,9 +203,9 @@ fn duration(seconds: i64) -> String {
 }
 
 fn caller_json(caller: &CallerRights) -> Value {
-    let CallerRights { caller, identities, rights, notes } = caller;
+    let CallerRights { caller, identities, rights, notes, complete } = caller;
     let rights: Vec<_> = rights.iter().map(right_json).collect();
-    json!({ "caller": caller, "identities": identities, "rights": rights, "notes": notes })
+    json!({ "caller": caller, "identities": identities, "rights": rights, "notes": notes, "complete": complete })
 }
 
 fn right_json(right: &Right) -> Value {
@@ -214,6 +223,7 @@ fn right_json(right: &Right) -> Value {
 fn limits_json(limits: &RolePolicy) -> Value {
     json!({
         "custody": limits.custody.name(),
+        "unguarded": limits.unguarded,
         "approvals": (limits.custody == Custody::Attended).then_some(limits.approvals),
         "approval_expiry_seconds": (limits.custody == Custody::Attended).then_some(limits.approval_expiry_seconds),
         "max_pending": (limits.custody == Custody::Attended).then_some(limits.max_pending),

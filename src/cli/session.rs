@@ -1,8 +1,10 @@
 //! One run of the program: where the daemon is, and how long it may take.
 
+use std::io::{self, Write as _};
+
 use super::arguments::Global;
 use super::error::CliError;
-use crate::client::{Client, Server, TlsFiles, TokenSource};
+use crate::client::{Client, Server, TlsFiles, TokenSource, is_open_to_others, printable};
 
 pub(super) struct Session {
     global: Global,
@@ -35,6 +37,14 @@ impl Session {
                 TokenSource::from_environment(&audience)?
             }
         };
+        if let Some(TokenSource::File(path)) = &token
+            && is_open_to_others(path)
+        {
+            let path = path.display().to_string();
+            let note = format!("note: others can read the token in {}: chmod 600", printable(&path));
+            // Nobody is left to tell when stderr is closed.
+            let _ = writeln!(io::stderr(), "{note}");
+        }
         let client = Client::connect(&server, &files, *timeout).await?;
         Ok(token.map_or_else(|| client.clone(), |token| client.with_token(token)))
     }

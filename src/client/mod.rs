@@ -31,7 +31,7 @@ pub use printable::printable;
 pub use server::{DEFAULT_SERVER, InvalidServer, SERVER_VARIABLE, Server};
 pub use sign_stream::SignStream;
 pub use tls::TlsFiles;
-pub use token::{ID_TOKEN_VARIABLE, PROJECTED_TOKEN, TOKEN_FILE_VARIABLE, TokenSource};
+pub use token::{ID_TOKEN_VARIABLE, PROJECTED_TOKEN, TOKEN_FILE_VARIABLE, TokenSource, is_open_to_others};
 
 pub use crate::wire::MESSAGE_LIMIT_BYTES;
 pub use crate::wire::status::Refused;

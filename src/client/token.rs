@@ -1,15 +1,17 @@
 //! The caller's token, from where CI services and clusters put one.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::{Instant, timeout};
 use tonic::metadata::{Ascii, MetadataValue};
 use zeroize::Zeroizing;
 
@@ -24,6 +26,8 @@ pub const ID_TOKEN_VARIABLE: &str = "SEALWARD_ID_TOKEN";
 pub const PROJECTED_TOKEN: &str = "/var/run/secrets/sealward/token";
 /// How long a token of GitHub is used before the next one is asked for. They live for five minutes at least.
 const GITHUB_REUSE: Duration = Duration::from_secs(60);
+/// How long a pipe may take to give a token.
+const PIPE_PATIENCE: Duration = Duration::from_secs(30);
 /// What the daemon's door takes.
 const LONGEST: usize = 16 << 10;
 
@@ -31,7 +35,7 @@ const LONGEST: usize = 16 << 10;
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum TokenSource {
-    /// A file, read anew for each call, because others rotate it.
+    /// A file, read anew for each call, because others rotate it; or a pipe, read once.
     File(PathBuf),
     /// A token that was handed over.
     Given(SecretString),
@@ -107,18 +111,29 @@ impl Bearer {
 
     /// The value of `authorization` for the next call.
     pub(super) async fn authorization(&self) -> Result<MetadataValue<Ascii>, ClientError> {
-        let TokenSource::GithubActions { url, bearer, audience } = &self.source else {
-            return match &self.source {
-                TokenSource::File(path) => header(&read(path)?),
-                TokenSource::Given(token) => header(token),
-                TokenSource::GithubActions { .. } => Err(ClientError::Incomplete("token")),
-            };
-        };
+        // Boxed: every call of every client has room for this, and few ask.
+        match &self.source {
+            TokenSource::Given(token) => header(token),
+            TokenSource::File(path) if is_file(path)? => header(&read(path)?),
+            // What was read from a pipe is gone.
+            TokenSource::File(path) => self.reused(Duration::MAX, Box::pin(of_pipe(path, PIPE_PATIENCE))).await,
+            TokenSource::GithubActions { url, bearer, audience } => {
+                self.reused(GITHUB_REUSE, Box::pin(of_github(url, bearer, audience))).await
+            }
+        }
+    }
+
+    /// The token that was given last, while it is young enough, or another one.
+    async fn reused(
+        &self,
+        reuse: Duration,
+        another: impl Future<Output = Result<SecretString, ClientError>>,
+    ) -> Result<MetadataValue<Ascii>, ClientError> {
         let mut last = self.last.lock().await;
-        if let Some(last) = last.as_ref().filter(|last| last.at.elapsed() < GITHUB_REUSE) {
+        if let Some(last) = last.as_ref().filter(|last| last.at.elapsed() < reuse) {
             return Ok(last.value.clone());
         }
-        let value = header(&of_github(url, bearer, audience).await?)?;
+        let value = header(&another.await?)?;
         *last = Some(Last { at: Instant::now(), value: value.clone() });
         Ok(value)
     }
@@ -136,6 +151,32 @@ fn header(token: &SecretString) -> Result<MetadataValue<Ascii>, ClientError> {
     let mut value: MetadataValue<Ascii> = text.parse().map_err(|_| refused())?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Whether a file with a token can be read by others than its owner, and nothing else keeps them from it: Kubernetes makes
+/// its tokens so, in a place that is the pod's own.
+pub fn is_open_to_others(path: &Path) -> bool {
+    let mounted = ["/var/run/secrets", "/run/secrets"].iter().any(|directory| path.starts_with(directory));
+    let mode = || fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.permissions().mode());
+    !mounted && mode().is_some_and(|mode| mode & 0o044 != 0)
+}
+
+fn is_file(path: &Path) -> Result<bool, ClientError> {
+    let failed = |source: io::Error| ClientError::TokenFileUnreadable { path: path.to_owned(), source };
+    Ok(fs::metadata(path).map_err(failed)?.is_file())
+}
+
+/// Reads a pipe, such as `<(COMMAND)` of a shell. On a thread of its own, which nobody waits for at the end: opening or
+/// reading it may never come back.
+async fn of_pipe(path: &Path, patience: Duration) -> Result<SecretString, ClientError> {
+    let (answer, token) = oneshot::channel();
+    let from = path.to_owned();
+    thread::spawn(move || drop(answer.send(read(&from))));
+    let late = || {
+        let source = io::Error::new(io::ErrorKind::TimedOut, "the pipe gave no whole token in time");
+        ClientError::TokenFileUnreadable { path: path.to_owned(), source }
+    };
+    timeout(patience, token).await.map_err(|_| late())?.map_err(|_| late())?
 }
 
 fn read(path: &Path) -> Result<SecretString, ClientError> {
@@ -198,8 +239,49 @@ mod tests {
         let bearer = Bearer::new(TokenSource::File(path.clone()));
         assert!(matches!(bearer.authorization().await, Err(ClientError::TokenFileUnreadable { .. })));
         for token in ["one", "two"] {
-            std::fs::write(&path, token).unwrap();
+            fs::write(&path, token).unwrap();
             assert_eq!(bearer.authorization().await.unwrap().to_str().unwrap(), format!("Bearer {token}"));
         }
+    }
+
+    fn pipe(path: &Path) {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn a_pipe_is_read_once_for_all_calls() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        pipe(&path);
+        let writer = {
+            let path = path.clone();
+            thread::spawn(move || fs::write(path, TOKEN).unwrap())
+        };
+        let bearer = Bearer::new(TokenSource::File(path));
+        for _ in 0..3 {
+            assert_eq!(bearer.authorization().await.unwrap().to_str().unwrap(), format!("Bearer {TOKEN}"));
+        }
+        writer.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_pipe_that_nobody_writes_to_is_not_waited_for_without_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        pipe(&path);
+        let answer = of_pipe(&path, Duration::from_millis(50)).await;
+        assert!(matches!(answer, Err(ClientError::TokenFileUnreadable { .. })));
+    }
+
+    #[test]
+    fn a_token_that_others_can_read_is_told_but_for_those_of_a_pod() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        fs::write(&path, TOKEN).unwrap();
+        for (mode, told) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o644, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_open_to_others(&path), told, "{mode:o}");
+        }
+        assert!(!is_open_to_others(&directory.path().join("missing")) && !is_open_to_others(directory.path()));
     }
 }

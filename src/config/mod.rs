@@ -26,10 +26,10 @@ pub use schema::{TABLES, TableKeys};
 
 use crate::domain::grant::Grants;
 use crate::domain::name::Sha256Digest;
-use crate::domain::person::Persons;
+use crate::domain::person::{Persons, TokenRules};
 use crate::domain::policy::Policies;
 use crate::keystore::settings::KeystoreSettings;
-use crate::oidc::settings::ProviderSettings;
+use crate::oidc::settings::{IdentitySettings, ProviderSettings};
 
 use report::{Lines, Report};
 use settings::{
@@ -119,6 +119,15 @@ fn assemble(text: &str, file: &str, base: &Path) -> Result<Configuration, Config
     }
 }
 
+fn rules_of(oidc: &[(usize, ProviderSettings)]) -> TokenRules {
+    let of_one = |provider: &ProviderSettings| {
+        let named =
+            |identity: &IdentitySettings| ((provider.name.clone(), identity.name.clone()), provider.rule(identity));
+        provider.identities.iter().map(named).collect::<Vec<_>>()
+    };
+    TokenRules::new(oidc.iter().flat_map(|(_, provider)| of_one(provider)))
+}
+
 /// Every table is read before the first `?`, so that one run tells every mistake.
 fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut Report) -> Option<Configuration> {
     let root = Section::root(document, report);
@@ -139,6 +148,7 @@ fn sections(document: &DeTable<'_>, lines: &Lines<'_>, base: &Path, report: &mut
     let tokens = read::oidc::names(&root);
     let placed_persons = read::person::persons(&root, &tokens, report);
     let persons = Persons::new(placed_persons.iter().map(|(_, person)| person.clone()).collect());
+    let persons = persons.with_tokens(rules_of(&oidc));
     let grants = read::grant::grants(&root, &persons, &tokens, report);
     if report.is_clean() {
         let roles = read::repository::role_places(&root);

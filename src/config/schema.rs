@@ -62,7 +62,8 @@ tables! {
     CRYPTOPERIOD "cryptoperiod" ["warn", "stage", "refuse"];
     MAX_SIGNATURES "max_signatures" ["warn", "stage", "refuse"];
     OIDC "[[oidc]]" [
-        "name", "issuer", "audiences", "algorithms", "discovery", "jwks_url", "jwks_file", "ca", "clock_skew", "identity",
+        "name", "issuer", "audiences", "algorithms", "discovery", "jwks_url", "jwks_file", "ca", "clock_skew",
+        "max_token_lifetime", "identity",
     ];
     OIDC_IDENTITY "[[oidc.identity]]" ["name", "claims"];
     CLAIM_PATTERN "a claim's pattern" ["glob"];

@@ -68,7 +68,7 @@ pub(super) fn ensure(
 fn first(configuration: &Configuration) -> Option<(Who, Position)> {
     let mut grants = configuration.grants.iter().zip(&configuration.places.grants);
     let (grant, place) = grants.find(|(grant, _)| grant.verbs.contains(&Verb::ManageKeys))?;
-    Some((Who::named(grant.callers.first()?, configuration.grants.persons()), *place))
+    Some((Who::named(grant.callers.first()?, configuration), *place))
 }
 
 /// Appends, so that owner, mode, links and every comment of the file stay.
@@ -95,7 +95,7 @@ fn stanza(configuration: &Configuration, wish: &str) -> Result<String, String> {
         Some((name, caller)) if !name.contains(':') => (Some(name), caller),
         _ => (None, wish),
     };
-    let who = Who::parse(caller, configuration.grants.persons()).map_err(|error| error.to_string())?;
+    let who = Who::parse(caller, configuration).map_err(|error| error.to_string())?;
     let identity = CallerPattern::parse(caller).map_err(|error| error.to_string())?;
     let is_wildcard = matches!(&identity, CallerPattern::Dns(p) | CallerPattern::Uri(p) if !p.is_exact());
     if is_wildcard || matches!(identity, CallerPattern::UnixGroup(_) | CallerPattern::Anonymous(_)) {

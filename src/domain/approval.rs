@@ -233,7 +233,8 @@ impl Subject {
 pub struct Given {
     /// Who.
     pub person: PersonName,
-    /// By which identity: an approval counts only as long as it is still this person's, and still granted.
+    /// By which identity: an approval counts only as long as it is still this person's, means what it meant, and is
+    /// still granted.
     pub caller: Caller,
     /// When.
     pub at: Instant,
@@ -332,7 +333,8 @@ impl Pending {
     pub fn approvers(&self, grants: &Grants, freezes: &[Freeze]) -> BTreeSet<PersonName> {
         let askers: BTreeSet<&PersonName> = self.askers(grants).collect();
         let counts = |given: &&Given| {
-            grants.persons().of(&given.caller) == Some(&given.person)
+            grants.persons().still_named(&given.caller)
+                && grants.persons().of(&given.caller) == Some(&given.person)
                 && self.subject.may_be_approved_by(grants, &given.caller)
                 && !askers.contains(&given.person)
                 && !is_frozen(&given.caller, grants, freezes)
@@ -345,7 +347,8 @@ impl Pending {
     pub fn operators(&self, grants: &Grants, freezes: &[Freeze]) -> BTreeSet<PersonName> {
         let mut operators = self.approvers(grants, freezes);
         for caller in &self.requesters {
-            if self.subject.may_be_approved_by(grants, caller) && !is_frozen(caller, grants, freezes) {
+            let stands = grants.persons().still_named(caller) && !is_frozen(caller, grants, freezes);
+            if stands && self.subject.may_be_approved_by(grants, caller) {
                 operators.extend(grants.persons().of(caller).cloned());
             }
         }

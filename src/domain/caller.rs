@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::name::Pattern;
+use super::name::{Pattern, Sha256Digest};
 use super::person::PersonName;
 
 /// An authenticated identity, or the explicit absence of one.
@@ -33,6 +33,8 @@ pub enum Caller {
         subject: String,
         /// The configured identities whose bound claims the token has, in the order of the file. Grants name these.
         identities: Vec<String>,
+        /// What these identities meant when the token was looked at. See [`TokenRules`](super::person::TokenRules).
+        rules: Sha256Digest,
     },
     /// A peer that a listener lets in without authentication.
     Anonymous {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::caller::{Caller, CallerPattern};
-use super::name::{RepositoryName, Role};
+use super::name::{RepositoryName, Role, Sha256Digest};
 use super::outcome::{Denial, Reason};
 use super::person::Persons;
 use super::public_key::KeyId;
@@ -58,8 +58,8 @@ impl fmt::Display for FreezeScope {
     }
 }
 
-/// A caller as a grant names it (`unix:7`, `dns:*.example`, `person:alice`), or as leaves name the bearer of a token
-/// (`oidc:PROVIDER:SUBJECT`).
+/// A caller as a grant names it (`unix:7`, `dns:*.example`, `person:alice`), or as leaves name one: whatever a
+/// [`Caller`] is shown as, the bearer of a token (`oidc:PROVIDER:SUBJECT`) and URIs that are no pattern among them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct FrozenCaller(String);
@@ -67,9 +67,15 @@ pub struct FrozenCaller(String);
 /// The text names no caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "name a caller as a grant does (unix:UID, unix-group:GID, dns:NAME, uri:URI, oidc:PROVIDER/IDENTITY, person:NAME, anonymous@LISTENER) or as the audit log does (oidc:PROVIDER:SUBJECT); at most 1024 bytes"
+    "name a caller as a grant does (unix:UID, unix-group:GID, dns:NAME, uri:URI, oidc:PROVIDER/IDENTITY, person:NAME, anonymous@LISTENER) or as the audit log does (uri:URI, oidc:PROVIDER:SUBJECT); at most 16 KiB without control characters"
 )]
 pub struct InvalidFrozenCaller;
+
+/// Bytes. A subject of 1024 bytes is shown in up to ten times as many.
+const LONGEST_NAME: usize = 16 << 10;
+
+/// What stands between the beginning of a name that is too long for a leaf and the digest of the whole.
+pub const SHORTENED: &str = "…sha256:";
 
 impl FrozenCaller {
     /// The text.
@@ -77,10 +83,33 @@ impl FrozenCaller {
         &self.0
     }
 
-    /// Whether the caller is meant. More than one reading is no danger here: a freeze only takes away.
+    /// Whether the caller is meant, by any of its names. More than one reading is no danger here: a freeze only takes
+    /// away. So whoever may be a person is frozen with them.
     pub fn means(&self, caller: &Caller, persons: &Persons) -> bool {
-        caller.to_string() == self.0
-            || CallerPattern::parse(&self.0).is_ok_and(|pattern| persons.means(&pattern, caller))
+        let named = match caller {
+            Caller::Certificate { dns, uris } => {
+                uris.iter().any(|uri| self.is(&format!("uri:{uri}")))
+                    || dns.iter().any(|name| self.is(&format!("dns:{name}")))
+            }
+            other => self.is(&other.to_string()),
+        };
+        named
+            || match CallerPattern::parse(&self.0) {
+                Ok(CallerPattern::Person(name)) => persons.possible(caller).any(|possible| *possible == name),
+                Ok(pattern) => pattern.matches(caller),
+                Err(_) => false,
+            }
+    }
+}
+
+impl FrozenCaller {
+    /// Whether this is a caller's name, whole or as a leaf shortens it: its beginning, and the digest of the whole.
+    fn is(&self, name: &str) -> bool {
+        let shortened = || {
+            let (begin, digest) = self.0.rsplit_once(SHORTENED)?;
+            Some(name.starts_with(begin) && digest == Sha256Digest::of(name.as_bytes()).to_string())
+        };
+        name == self.0 || shortened().unwrap_or(false)
     }
 }
 
@@ -88,17 +117,24 @@ impl FromStr for FrozenCaller {
     type Err = InvalidFrozenCaller;
 
     fn from_str(text: &str) -> Result<Self, InvalidFrozenCaller> {
-        let plain = text.len() <= 1024 && !text.chars().any(char::is_control);
+        let plain = text.len() <= LONGEST_NAME && !text.chars().any(char::is_control);
         let bearer = || {
             let parts = text.strip_prefix("oidc:").and_then(|rest| rest.split_once(':'));
             parts.is_some_and(|(provider, subject)| !provider.is_empty() && !subject.is_empty())
         };
-        if plain && (CallerPattern::parse(text).is_ok() || bearer()) {
+        let name = || ["uri:", "dns:"].iter().any(|kind| text.strip_prefix(kind).is_some_and(is_shown));
+        if plain && (CallerPattern::parse(text).is_ok() || bearer() || name()) {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidFrozenCaller)
         }
     }
+}
+
+/// Whether a certificate's name can be this: doors take visible ASCII only.
+fn is_shown(name: &str) -> bool {
+    let (name, _) = name.split_once(SHORTENED).unwrap_or((name, ""));
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl TryFrom<String> for FrozenCaller {
@@ -247,6 +283,7 @@ impl<'a> Frozen<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::person::Person;
 
     fn freeze(scope: FreezeScope) -> Freeze {
         let reason_code = "stolen-key".parse().unwrap();
@@ -259,6 +296,7 @@ mod tests {
             provider: "github".into(),
             subject: "repo:acme/app:ref:refs/heads/main".into(),
             identities: vec!["release".into()],
+            rules: Sha256Digest::of(&[]),
         };
         let persons = Persons::default();
         for text in ["oidc:github/release", "oidc:github:repo:acme/app:ref:refs/heads/main"] {
@@ -272,9 +310,69 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_caller_is_shown_as_freezes_it() {
+        let certificate = |name: &str| Caller::Certificate { dns: vec![], uris: vec![name.into()] };
+        let token = |subject: String| {
+            let rules = Sha256Digest::of(&[]);
+            Caller::Token { provider: "ci".into(), subject, identities: vec![], rules }
+        };
+        for caller in [
+            certificate("https://ci.example/x?job=7&y=%20~+z"),
+            certificate(&format!("https://ci.example/{}", "x".repeat(490))),
+            Caller::Certificate { dns: vec!["a_b+c.example".into()], uris: vec![] },
+            token("\\u{10ffff}".repeat(1000)),
+            token("repo:acme/app:environment:Prod 1".into()),
+            Caller::Unix { uid: 7, gids: vec![] },
+            Caller::Anonymous { listener: "harbor".into() },
+        ] {
+            let frozen: FrozenCaller = caller.to_string().parse().unwrap();
+            assert!(frozen.means(&caller, &Persons::default()), "{caller}");
+            assert!(!frozen.means(&certificate("https://ci.example/"), &Persons::default()), "{caller}");
+        }
+        let long = token("x".repeat(1000));
+        let digest = Sha256Digest::of(long.to_string().as_bytes());
+        let short: FrozenCaller = format!("oidc:ci:xxx{SHORTENED}{digest}").parse().unwrap();
+        assert!(short.means(&long, &Persons::default()), "as a leaf shows it");
+        assert!(!short.means(&token("x".repeat(999)), &Persons::default()));
+        let two = Caller::Certificate { dns: vec!["a.example".into()], uris: vec!["https://x/?".into(), "b:?".into()] };
+        for name in ["uri:https://x/?", "uri:b:?", "dns:a.example"] {
+            assert!(name.parse::<FrozenCaller>().unwrap().means(&two, &Persons::default()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_freeze_of_a_person_is_not_evaded_by_a_certificate_of_two() {
+        let person = |name: &str| Person {
+            name: name.parse().unwrap(),
+            identities: vec![CallerPattern::parse(&format!("uri:spiffe://acme/{name}/*")).unwrap()],
+        };
+        let persons = Persons::new(vec![person("alice"), person("bob")]);
+        let both = Caller::Certificate {
+            dns: vec![],
+            uris: vec!["spiffe://acme/alice/1".into(), "spiffe://acme/bob/1".into()],
+        };
+        assert_eq!(persons.of(&both), None);
+        for name in ["person:alice", "person:bob"] {
+            let frozen: FrozenCaller = name.parse().unwrap();
+            assert!(frozen.means(&both, &persons), "{name}");
+        }
+        assert!(!"person:carol".parse::<FrozenCaller>().unwrap().means(&both, &persons));
+    }
+
+    #[test]
     fn what_names_no_caller_and_what_is_no_word_is_refused() {
-        for bad in ["", "root", "unix:-1", "oidc::x", "oidc:x:", "oidc:a:b\u{7}", &format!("dns:{}", "a".repeat(1100))]
-        {
+        for bad in [
+            "",
+            "root",
+            "unix:-1",
+            "oidc::x",
+            "oidc:x:",
+            "oidc:a:b\u{7}",
+            "uri:",
+            "uri:a b",
+            "uri:é?",
+            &format!("dns:{}", "a".repeat(20_000)),
+        ] {
             assert!(bad.parse::<FrozenCaller>().is_err(), "{bad:?}");
         }
         for bad in ["", "Stolen", "a b", "a_b", "é", &"a".repeat(65)] {

@@ -1,11 +1,13 @@
 //! Persons: configured names with the identities by which each of them comes in. Approvals count persons, not identities.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::caller::{Caller, CallerPattern};
+use super::name::Sha256Digest;
 
 /// The configured name of a person: 1 to 64 characters out of `a-z A-Z 0-9 - _ .`
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,26 +65,69 @@ pub struct Person {
     pub identities: Vec<CallerPattern>,
 }
 
+/// What the identities of tokens mean today: of each provider and identity a digest over everything that decides whose
+/// token has it. Names stay when an operator binds them to other claims; what somebody did under the old ones must not
+/// count for whoever has the name now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenRules(BTreeMap<(String, String), Sha256Digest>);
+
+impl TokenRules {
+    /// Each provider's name, identity's name, and digest.
+    pub fn new(rules: impl IntoIterator<Item = ((String, String), Sha256Digest)>) -> Self {
+        Self(rules.into_iter().collect())
+    }
+
+    /// What several identities mean together.
+    pub fn together<'d>(rules: impl IntoIterator<Item = &'d Sha256Digest>) -> Sha256Digest {
+        let all: Vec<u8> = rules.into_iter().flat_map(|digest| digest.as_bytes().iter().copied()).collect();
+        Sha256Digest::of(&all)
+    }
+
+    /// What a provider's identities mean together; `None` when one of them is not there any more.
+    fn of(&self, provider: &str, identities: &[String]) -> Option<Sha256Digest> {
+        let rule = |identity: &String| self.0.get(&(provider.to_owned(), identity.clone()));
+        let rules: Option<Vec<_>> = identities.iter().map(rule).collect();
+        rules.map(Self::together)
+    }
+}
+
 /// All persons of the daemon. The configuration refuses two persons who share an identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Persons(Vec<Person>);
+pub struct Persons {
+    persons: Vec<Person>,
+    tokens: TokenRules,
+}
 
 impl Persons {
     /// From the configuration.
     pub fn new(persons: Vec<Person>) -> Self {
-        Self(persons)
+        Self { persons, tokens: TokenRules::default() }
+    }
+
+    /// With what the identities of tokens mean.
+    #[must_use]
+    pub fn with_tokens(self, tokens: TokenRules) -> Self {
+        Self { tokens, ..self }
+    }
+
+    /// Whether a caller of some time ago is named by what names them today. Only the names of tokens can be bound anew.
+    pub fn still_named(&self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Token { provider, identities, rules, .. } => self.tokens.of(provider, identities) == Some(*rules),
+            _ => true,
+        }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Person> {
-        self.0.iter()
+        self.persons.iter()
     }
 
     /// Who a caller is. Nobody, when the identities of two persons match: two wildcards may overlap, and then an
     /// approval must not count for either.
     pub fn of(&self, caller: &Caller) -> Option<&PersonName> {
         let is = |person: &&Person| person.identities.iter().any(|pattern| pattern.matches(caller));
-        let mut found = self.0.iter().filter(is);
+        let mut found = self.persons.iter().filter(is);
         let first = found.next()?;
         if found.next().is_none() { Some(&first.name) } else { None }
     }
@@ -90,10 +135,10 @@ impl Persons {
     /// Everybody whom the caller may be: those of whom an identity matches.
     pub fn possible<'a>(&'a self, caller: &'a Caller) -> impl Iterator<Item = &'a PersonName> {
         let is = |person: &&Person| person.identities.iter().any(|pattern| pattern.matches(caller));
-        self.0.iter().filter(is).map(|person| &person.name)
+        self.persons.iter().filter(is).map(|person| &person.name)
     }
 
-    /// Whether a grant's pattern means a caller.
+    /// Whether a grant's pattern means a caller. A person is meant by whoever is that person and nobody else.
     pub fn means(&self, pattern: &CallerPattern, caller: &Caller) -> bool {
         match pattern {
             CallerPattern::Person(name) => self.of(caller) == Some(name),
@@ -105,6 +150,29 @@ impl Persons {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_of_some_time_ago_is_still_named_while_none_of_its_identities_changed() {
+        let rule = |text: &str| Sha256Digest::of(text.as_bytes());
+        let entry = |name: &str, digest| (("corp".to_owned(), name.to_owned()), digest);
+        let persons = |alice: &str| {
+            let rules = TokenRules::new([entry("alice", rule(alice)), entry("staff", rule("staff"))]);
+            Persons::new(vec![]).with_tokens(rules)
+        };
+        let token = |provider: &str, names: &[&str], rules: &[&str]| Caller::Token {
+            provider: provider.into(),
+            subject: "7".into(),
+            identities: names.iter().map(|name| (*name).to_owned()).collect(),
+            rules: TokenRules::together(&rules.iter().map(|text| rule(text)).collect::<Vec<_>>()),
+        };
+        let both = token("corp", &["alice", "staff"], &["sub 7", "staff"]);
+        assert!(persons("sub 7").still_named(&both) && !persons("sub 8").still_named(&both));
+        let staff = token("corp", &["staff"], &["staff"]);
+        assert!(persons("sub 8").still_named(&staff), "nothing of it changed");
+        assert!(!persons("sub 7").still_named(&token("corp", &["bob"], &["staff"])), "removed");
+        assert!(!persons("sub 7").still_named(&token("other", &["staff"], &["staff"])), "another provider's");
+        assert!(persons("").still_named(&Caller::Unix { uid: 7, gids: vec![] }));
+    }
 
     fn person(name: &str, identities: &[&str]) -> Person {
         let identities = identities.iter().map(|text| CallerPattern::parse(text).unwrap()).collect();

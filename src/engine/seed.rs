@@ -38,7 +38,8 @@ impl Engine {
             self.check_serving(call)?;
             // What is in flight for a delegated role was decided without what this file delegates.
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;
-            let delegated = view.guards.keys().filter(|_| role.metadata_type() == MetadataType::Targets);
+            let delegates = role.metadata_type() == MetadataType::Targets;
+            let delegated = view.guards.keys().filter(|other| delegates && matches!(other, Role::Delegated(_)));
             let names = delegated.chain([&role]).map(|role| (repository.clone(), role.clone())).collect();
             let _held = self.hold_guards(call, names).await?;
             let view = self.ledger.view(&repository).map_err(|error| error.denial())?;

@@ -9,7 +9,7 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, HOST, He
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpStream;
@@ -90,6 +90,7 @@ pub enum FetchError {
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     tls: Arc<ClientConfig>,
+    authorities: Arc<[TrustAnchor<'static>]>,
 }
 
 impl Fetcher {
@@ -113,12 +114,18 @@ impl Fetcher {
         }
         // Of its own and not the process's: ours as a server speaks TLS 1.3 only, and issuers may not yet.
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let authorities = roots.roots.as_slice().into();
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| FetchError::Authorities(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: Arc::new(tls) })
+        Ok(Self { tls: Arc::new(tls), authorities })
+    }
+
+    /// Whom it believes, as they were read.
+    pub fn authorities(&self) -> &[TrustAnchor<'static>] {
+        &self.authorities
     }
 
     /// The body of a page that answers 200. A bearer is sent to this host and to no other.

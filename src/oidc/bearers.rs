@@ -82,7 +82,7 @@ impl Bearers {
             match keys {
                 Keys::Read(keys) => Provider::with_file(settings, keys, metrics),
                 Keys::Fetched(fetcher) => {
-                    let known = before.iter().find(|old| same_origin(&old.settings, &settings)).map(|old| old.state());
+                    let known = before.iter().find(|old| old.same_origin(&settings, &fetcher)).map(|old| old.state());
                     Provider::with_origin(settings, fetcher, known, metrics)
                 }
             }
@@ -146,10 +146,6 @@ fn ready(settings: &ProviderSettings, read: ReadFile<'_>) -> Result<Ready, Prepa
         }
     };
     Ok(Ready { settings: settings.clone(), keys })
-}
-
-fn same_origin(old: &ProviderSettings, new: &ProviderSettings) -> bool {
-    old.issuer == new.issuer && old.keys == new.keys && old.ca == new.ca
 }
 
 fn issuer(provider: &Provider) -> Issuer {

@@ -2,8 +2,9 @@
 
 use super::json::Json;
 use super::refusal::Refusal;
-use super::settings::{BoundClaim, ClaimName, ClaimPattern, IdentitySettings, ProviderSettings};
+use super::settings::{BoundClaim, ClaimName, ClaimPattern, IdentitySettings, ProviderSettings, index};
 use crate::domain::caller::Caller;
+use crate::domain::person::TokenRules;
 use crate::domain::time::Instant;
 
 /// OpenID Connect Core 1.0, section 2 allows 255 characters; GitHub's subjects can be longer.
@@ -13,14 +14,16 @@ const LONGEST_SUBJECT: usize = 1024;
 pub(super) fn caller(provider: &ProviderSettings, payload: &Json, now: Instant) -> Result<Caller, Refusal> {
     check_issuer(provider, payload)?;
     check_audience(provider, payload)?;
-    check_times(payload, now, provider.clock_skew)?;
+    check_times(payload, now, provider)?;
     let subject = payload.text("sub").filter(|subject| (1..=LONGEST_SUBJECT).contains(&subject.len()));
     let subject = shown(subject.ok_or(Refusal::Incomplete)?);
-    let identities = provider.identities.iter().filter(|identity| is(identity, payload));
+    let identities: Vec<_> = provider.identities.iter().filter(|identity| is(identity, payload)).collect();
+    let rules: Vec<_> = identities.iter().map(|identity| provider.rule(identity)).collect();
     Ok(Caller::Token {
         provider: provider.name.clone(),
         subject,
-        identities: identities.map(|identity| identity.name.clone()).collect(),
+        identities: identities.into_iter().map(|identity| identity.name.clone()).collect(),
+        rules: TokenRules::together(&rules),
     })
 }
 
@@ -43,7 +46,8 @@ fn check_audience(provider: &ProviderSettings, payload: &Json) -> Result<(), Ref
     if meant { Ok(()) } else { Err(Refusal::Audience) }
 }
 
-fn check_times(payload: &Json, now: Instant, skew: i64) -> Result<(), Refusal> {
+fn check_times(payload: &Json, now: Instant, provider: &ProviderSettings) -> Result<(), Refusal> {
+    let skew = provider.clock_skew;
     let time = |name| match payload.get(name) {
         None => Ok(None),
         Some(Json::Integer(seconds)) => Ok(Some(Instant::from_unix(*seconds))),
@@ -53,10 +57,14 @@ fn check_times(payload: &Json, now: Instant, skew: i64) -> Result<(), Refusal> {
     if now >= expires.plus_seconds(skew) {
         return Err(Refusal::Expired);
     }
-    for begin in [time("nbf")?, time("iat")?].into_iter().flatten() {
+    let issued = time("iat")?;
+    for begin in [time("nbf")?, issued].into_iter().flatten() {
         if begin > now.plus_seconds(skew) {
             return Err(Refusal::NotYetValid);
         }
+    }
+    if expires > issued.unwrap_or(now).plus_seconds(provider.max_token_lifetime) {
+        return Err(Refusal::Lifetime);
     }
     Ok(())
 }
@@ -90,7 +98,10 @@ fn holds(bound: &BoundClaim, payload: &Json) -> bool {
 }
 
 fn find<'j>(name: &ClaimName, payload: &'j Json) -> Option<&'j Json> {
-    name.path().iter().try_fold(payload, |value, part| value.get(part))
+    name.path().iter().try_fold(payload, |value, part| match value {
+        Json::List(items) => items.get(index(part)?),
+        other => other.get(part),
+    })
 }
 
 fn matches(pattern: &ClaimPattern, value: &Json) -> bool {
@@ -121,6 +132,7 @@ mod tests {
             keys: KeySource::Url(Url::parse("https://issuer.example/keys").unwrap()),
             ca: None,
             clock_skew: 60,
+            max_token_lifetime: 3600,
             identities,
         }
     }
@@ -162,6 +174,10 @@ mod tests {
             (Refusal::Incomplete, payload(ours, "1", &exp(1))),
             (Refusal::Expired, payload(ours, r#""one""#, &exp(-60))),
             (Refusal::Expired, payload(ours, r#""one""#, &format!(r#","exp":{}"#, i64::MIN))),
+            (Refusal::Lifetime, payload(ours, r#""one""#, &exp(3601))),
+            (Refusal::Lifetime, payload(ours, r#""one""#, &format!(r#"{},"iat":{}"#, exp(3000), NOW - 601))),
+            (Refusal::Lifetime, payload(ours, r#""one""#, &format!(r#","exp":{}"#, i64::MAX))),
+            (Refusal::Lifetime, payload(ours, r#""one""#, &format!(r#"{},"iat":{}"#, exp(1), i64::MIN))),
             (Refusal::NotYetValid, payload(ours, r#""one""#, &nbf("nbf", 61))),
             (Refusal::NotYetValid, payload(ours, r#""one""#, &nbf("iat", 61))),
             (Refusal::Incomplete, payload(ours, r#""one""#, "")),
@@ -176,8 +192,11 @@ mod tests {
         ] {
             assert_eq!(judged(&payload).unwrap_err(), refusal, "{payload}");
         }
-        let never = payload(ours, r#""one""#, &format!(r#","exp":{}"#, i64::MAX));
-        assert!(ok(never), "the latest time does not overflow");
+        assert!(ok(payload(ours, r#""one""#, &exp(3600))), "without iat it is from now");
+        assert!(ok(payload(ours, r#""one""#, &format!(r#"{},"iat":{}"#, exp(3000), NOW - 600))));
+        let eternal = Json::read(payload(ours, r#""one""#, &format!(r#","exp":{}"#, i64::MAX)).as_bytes()).unwrap();
+        let unlimited = ProviderSettings { max_token_lifetime: i64::MAX, ..provider(vec![]) };
+        assert!(caller(&unlimited, &eternal, Instant::from_unix(NOW)).is_ok(), "the latest time does not overflow");
     }
 
     #[test]
@@ -196,6 +215,7 @@ mod tests {
             ("/kubernetes.io/serviceaccount/name", &[glob("sig*")])
         ]));
         assert!(has(&[("ref", &[glob("refs/tags/v*/x")])]) && has(&[("ref", &[glob("refs/**")])]));
+        assert!(has(&[("/groups/1", &[text("b")])]) && has(&[("/groups", &[text("b")])]));
         assert!(has(&[("n", &[ClaimPattern::Number(7)]), ("f", &[ClaimPattern::Flag(true)])]));
         for wrong in [
             &[][..],
@@ -211,6 +231,12 @@ mod tests {
             &[("missing", &[glob("a**")])],
             &[("empty", &[text("")])],
             &[("groups", &[text("ab")])],
+            &[("/groups/0", &[text("b")])],
+            &[("/groups/01", &[text("b")])],
+            &[("/groups/+1", &[text("b")])],
+            &[("/groups/2", &[text("b")])],
+            &[("/groups/-", &[text("b")])],
+            &[("/groups/", &[text("a")])],
             &[("kubernetes.io/namespace", &[text("ci")])],
             &[("/kubernetes.io/namespace/x", &[text("ci")])],
             &[("/kubernetes.io", &[text("ci")])],
@@ -228,7 +254,12 @@ mod tests {
     #[test]
     fn who_matches_nothing_is_a_caller_all_the_same() {
         let payload = format!(r#"{{"iss":"https://issuer.example","aud":"one","sub":"s","exp":{}}}"#, NOW + 1);
-        let expected = Caller::Token { provider: "ci".into(), subject: "s".into(), identities: vec![] };
+        let expected = Caller::Token {
+            provider: "ci".into(),
+            subject: "s".into(),
+            identities: vec![],
+            rules: TokenRules::together([]),
+        };
         assert_eq!(judged(&payload), Ok(expected));
     }
 }

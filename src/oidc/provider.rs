@@ -16,6 +16,9 @@ use crate::fetch::{Fetcher, Url};
 
 /// How often keys are fetched without a cause: so long a key that its issuer withdrew still counts.
 const REFRESH: Duration = Duration::from_secs(10 * 60);
+/// How long keys count that cannot be fetched anew. Whoever stands between us and the issuer decides whether we hear that
+/// it withdrew one.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(30);
 /// How often a key id that nobody knows makes us ask again. Anybody can invent one.
@@ -61,8 +64,21 @@ impl Provider {
         Self { settings, origin, state: RwLock::new(before.unwrap_or_default()), asked: Arc::default(), metrics }
     }
 
+    /// Without keys that are too old.
     pub(super) fn state(&self) -> State {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut state = self.state.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if state.fetched.is_some_and(|at| at.elapsed() >= FORGOTTEN) {
+            state.keys = Arc::default();
+        }
+        state
+    }
+
+    /// Whether the other's keys would come from the same place: the settings, and the authorities that were read.
+    pub(super) fn same_origin(&self, settings: &ProviderSettings, fetcher: &Fetcher) -> bool {
+        let Some((own, source)) = &self.origin else { return false };
+        self.settings.issuer == settings.issuer
+            && *source == settings.keys
+            && own.authorities() == fetcher.authorities()
     }
 
     /// Fetches now and then for as long as somebody holds the provider.
@@ -129,7 +145,7 @@ impl Provider {
                 true
             }
             Err(cause) => {
-                tracing::warn!(provider = name, %cause, keys = state.keys.len(), "keys could not be fetched; those known before stay");
+                tracing::warn!(provider = name, %cause, keys = state.keys.len(), "keys could not be fetched; those known before stay for 24 hours");
                 state.failure = Some(cause);
                 false
             }
@@ -174,6 +190,43 @@ fn discovered(document: &[u8], issuer: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn keys_that_were_not_fetched_for_a_day_are_forgotten() {
+        let url = Url::parse("https://127.0.0.1:1/keys").unwrap();
+        let settings = ProviderSettings {
+            name: "ci".into(),
+            issuer: "https://issuer.example".into(),
+            audiences: vec!["us".into()],
+            algorithms: SignatureAlgorithm::DEFAULT.to_vec(),
+            keys: KeySource::Url(url),
+            ca: None,
+            clock_skew: 60,
+            max_token_lifetime: 3600,
+            identities: vec![],
+        };
+        let keys =
+            br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        let keys = Arc::new(KeySet::read(keys).unwrap());
+        assert_eq!(keys.len(), 1);
+        let authority = rcgen::generate_simple_self_signed(vec!["issuer.example".into()]).unwrap().cert.pem();
+        let fetcher = || Fetcher::new(Some(authority.as_bytes())).unwrap();
+        let minute = Duration::from_secs(60);
+        for (age, known) in [(FORGOTTEN - minute, 1), (FORGOTTEN + minute, 0)] {
+            let fetched = Instant::now().checked_sub(age);
+            let before = State { keys: Arc::clone(&keys), fetched, failure: None };
+            assert!(before.fetched.is_some());
+            let provider = Provider::with_origin(settings.clone(), fetcher(), Some(before), Arc::default());
+            let state = provider.state();
+            assert_eq!((state.keys.len(), state.fetched), (known, fetched));
+            assert_eq!(provider.knows("k", SignatureAlgorithm::EdDsa), known == 1);
+        }
+        let provider = Provider::with_origin(settings.clone(), fetcher(), None, Arc::default());
+        assert!(provider.same_origin(&settings, &fetcher()));
+        let other = rcgen::generate_simple_self_signed(vec!["issuer.example".into()]).unwrap().cert.pem();
+        let other = Fetcher::new(Some(other.as_bytes())).unwrap();
+        assert!(!provider.same_origin(&settings, &other), "the same file with other authorities");
+    }
 
     #[test]
     fn only_the_issuers_own_document_tells_where_its_keys_are() {

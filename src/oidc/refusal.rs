@@ -34,6 +34,9 @@ pub enum Refusal {
     /// Its `exp` is past.
     #[error("the token is expired")]
     Expired,
+    /// From its `iat`, or now, to its `exp` is longer than the provider's `max_token_lifetime`.
+    #[error("the token is made for longer than its provider's max_token_lifetime")]
+    Lifetime,
     /// Its `nbf` or `iat` is in the future.
     #[error("the token is not valid yet: one of the two clocks is wrong")]
     NotYetValid,
@@ -44,7 +47,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::TooLarge,
         Self::Malformed,
         Self::Kind,
@@ -55,6 +58,7 @@ impl Refusal {
         Self::Signature,
         Self::Audience,
         Self::Expired,
+        Self::Lifetime,
         Self::NotYetValid,
         Self::Incomplete,
     ];
@@ -72,6 +76,7 @@ impl Refusal {
             Self::Signature => "signature",
             Self::Audience => "audience",
             Self::Expired => "expired",
+            Self::Lifetime => "lifetime",
             Self::NotYetValid => "not-yet-valid",
             Self::Incomplete => "incomplete",
         }

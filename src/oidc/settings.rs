@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::domain::name::Pattern;
+use crate::domain::name::{Pattern, Sha256Digest};
 use crate::fetch::Url;
 
 /// One issuer whose tokens count.
@@ -23,8 +23,21 @@ pub struct ProviderSettings {
     pub ca: Option<PathBuf>,
     /// How far its clock and ours may differ, in seconds.
     pub clock_skew: i64,
+    /// From a token's `iat`, or now where it has none, to its `exp`: at most so many seconds.
+    pub max_token_lifetime: i64,
     /// Whom grants may name.
     pub identities: Vec<IdentitySettings>,
+}
+
+impl ProviderSettings {
+    /// A digest over everything that decides whose token has the identity. The text is for nobody to read; should
+    /// another version of this program write it otherwise, approvals by tokens are given once more.
+    pub fn rule(&self, identity: &IdentitySettings) -> Sha256Digest {
+        let Self { name, issuer, audiences, algorithms, keys, ca, clock_skew: _, max_token_lifetime: _, identities: _ } =
+            self;
+        let provider = (name, issuer, audiences, algorithms, keys, ca);
+        Sha256Digest::of(format!("{provider:?} {identity:?}").as_bytes())
+    }
 }
 
 /// Where an issuer's keys are.
@@ -47,6 +60,27 @@ pub struct IdentitySettings {
     pub claims: Vec<BoundClaim>,
 }
 
+impl IdentitySettings {
+    /// Whether every token that has the other identity of the same provider has this one too. `covers` says whether one
+    /// pattern means all that another does.
+    pub fn follows_from<E>(
+        &self,
+        other: &Self,
+        covers: &mut impl FnMut(&Pattern, &Pattern) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        for claim in &self.claims {
+            let mut implied = false;
+            for bound in other.claims.iter().filter(|bound| bound.name == claim.name) {
+                implied = implied || claim.follows_from(bound, covers)?;
+            }
+            if !implied {
+                return Ok(false);
+            }
+        }
+        Ok(!self.claims.is_empty())
+    }
+}
+
 /// What one claim must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundClaim {
@@ -54,6 +88,34 @@ pub struct BoundClaim {
     pub name: ClaimName,
     /// Any of these.
     pub values: Vec<ClaimPattern>,
+}
+
+impl BoundClaim {
+    /// Whether each of the other's values is one of these, or meant by one of these.
+    fn follows_from<E>(
+        &self,
+        other: &Self,
+        covers: &mut impl FnMut(&Pattern, &Pattern) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        for narrow in &other.values {
+            let mut meant = false;
+            for wide in &self.values {
+                meant = meant
+                    || match (wide, narrow) {
+                        (ClaimPattern::Glob(wide), ClaimPattern::Glob(narrow)) => covers(wide, narrow)?,
+                        (ClaimPattern::Glob(wide), ClaimPattern::Text(text)) => wide.matches(text),
+                        (ClaimPattern::Text(text), ClaimPattern::Glob(narrow)) => {
+                            narrow.is_exact() && narrow.as_str() == text
+                        }
+                        (wide, narrow) => wide == narrow,
+                    };
+            }
+            if !meant {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// A claim: a member of the token's payload, or with a slash at its beginning a JSON pointer (RFC 6901) into it.
@@ -69,10 +131,16 @@ impl ClaimName {
         pointer.split('/').map(unescaped).collect::<Option<Vec<_>>>().map(Self)
     }
 
-    /// The members on the way, from the payload down; at least one.
+    /// The members on the way, from the payload down, and the places in lists; at least one.
     pub fn path(&self) -> &[String] {
         &self.0
     }
+}
+
+/// A place in a list: digits without a zero before them (RFC 6901, section 4).
+pub(super) fn index(part: &str) -> Option<usize> {
+    let canonical = part == "0" || !part.starts_with('0');
+    (canonical && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse().ok())?
 }
 
 /// `~1` is a slash and `~0` a tilde (RFC 6901, section 4).

@@ -1,6 +1,7 @@
 //! Attended targets, with people who come in by certificates of their own.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use sealward::client::messages::{ListLeavesRequest, SignBatchRequest};
 use sealward::domain::name::Sha256Digest;
@@ -104,6 +105,15 @@ impl People {
         (output.status.code().unwrap(), text)
     }
 
+    /// The whole command line, in the world's directory.
+    fn command(&self, who: &str, arguments: &[&str]) -> Vec<String> {
+        let server = format!("https://localhost:{}", self.port);
+        let (cert, key) = (format!("{who}.pem"), format!("{who}.key"));
+        let global = ["--server", &server, "--ca", "ca.pem", "--cert", &cert, "--key", &key];
+        let program = env!("CARGO_BIN_EXE_sealward");
+        [&[program], global.as_slice(), arguments].concat().into_iter().map(str::to_owned).collect()
+    }
+
     fn approve(&self, who: &str, id: &str, payload: &str) -> (i32, String) {
         let digest = Sha256Digest::of(payload.as_bytes()).to_string();
         self.run(who, &["approve", "accept", id, "--digest", &digest])
@@ -193,7 +203,7 @@ fn people_who_type_the_page_have_a_release_signed_and_another_one_refused() {
     assert!(script.matches("sealward ").count() >= 9, "{script}");
     let programs = std::path::Path::new(env!("CARGO_BIN_EXE_sealward")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-    let mut command = std::process::Command::new("bash");
+    let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", &script]).current_dir(people.world.path(""));
     let output = crate::support::bounded(command.env("PATH", path).env("SEALWARD_SERVER", people.world.server()));
     let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -274,6 +284,14 @@ fn the_command_line_says_who_is_to_be_asked_and_shows_them_the_difference() {
     assert!(shown["against"].as_str().unwrap().starts_with("version 1 as the daemon keeps it"), "{shown:#}");
     let (_, text) = people.run("bob", &["approve", "show", &id, "--payload"]);
     assert_eq!(text, next, "the bytes, for a program of one's own");
+    // To a terminal they would say what their author wants it to show.
+    let words = people.command("bob", &["approve", "show", &id, "--payload"]).join(" ");
+    let terminal =
+        Command::new("script").args(["-qec", &words, "/dev/null"]).current_dir(people.world.path("")).output();
+    let terminal = terminal.unwrap();
+    let text = String::from_utf8_lossy(&terminal.stdout).into_owned();
+    assert_eq!(terminal.status.code(), Some(64), "{text}");
+    assert!(text.contains("> FILE") && !text.contains("_type"), "{text}");
     std::fs::write(people.world.path("mine.json"), &next).unwrap();
     let (_, text) = people.run("bob", &["approve", "show", &id, "--against", "mine.json"]);
     assert!(text.contains("your own file") && text.contains("version 2 -> 2"), "{text}");

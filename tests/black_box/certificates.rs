@@ -93,6 +93,23 @@ fn a_stolen_certificate_is_useless_from_the_reload_on_also_over_open_connections
 }
 
 #[test]
+fn a_certificate_on_the_deny_list_does_not_come_back_with_another_form_of_its_signature() {
+    let guarded = guarded("", |world, _| {
+        Authority::malleate(&world.path(""), "ci", "other-form");
+        Authority::malleate(&world.path(""), "other-form", "first-form");
+    });
+    let names = ["ci", "other-form", "first-form"];
+    assert!(names.iter().all(|name| guarded.lets_in(name)), "the verifier takes every form");
+    fs::write(guarded.world.path("denied"), format!("certificate {}\n", guarded.ci.fingerprint)).unwrap();
+    let (code, text) = guarded.world.reload();
+    assert_eq!(code, 0, "{text}");
+    for name in names {
+        assert!(!guarded.lets_in(name), "{name}");
+    }
+    assert!(guarded.lets_in("other"));
+}
+
+#[test]
 fn a_revoked_certificate_is_refused_and_an_old_list_refuses_everybody_whom_it_is_about() {
     let crls = "crls = [\"list.crl\"]\n";
     let guarded = guarded(crls, |world, authority| {

@@ -1,6 +1,7 @@
 //! Callers who come in by an OIDC token over TLS, through the built daemon and the command line that CI jobs use.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -156,6 +157,27 @@ fn a_job_signs_what_was_granted_to_its_identity_and_the_leaf_names_provider_and_
         assert!(page.contains(line), "{line}\n{page}");
     }
     no_secret(&scene, &token);
+}
+
+#[test]
+fn a_token_comes_out_of_a_pipe_and_a_file_that_others_read_is_told() {
+    let scene = Scene::new();
+    let token = scene.key.token(&github("signer"));
+    let told = "others can read the token";
+    let (code, text) = scene.by_token(&token, &["whoami"]);
+    assert_eq!((code, text.contains(told)), (0, true), "{text}");
+    fs::set_permissions(scene.world.path("token"), fs::Permissions::from_mode(0o600)).unwrap();
+    let own = said(&scene.job(&[], &["--token-file", "token", "whoami"]));
+    assert_eq!((own.0, own.1.contains(told)), (0, false), "{}", own.1);
+    // As a shell hands over the output of a program: there is one reading of it.
+    let line = format!(
+        "{} --server {} --ca ca.pem --timeout 20s --token-file <(cat token) whoami",
+        env!("CARGO_BIN_EXE_sealward"),
+        scene.server()
+    );
+    let output = bounded(Command::new("bash").args(["-c", &line]).current_dir(scene.world.path("")));
+    let (code, text) = said(&output);
+    assert_eq!((code, text.contains(told)), (0, false), "{text}");
 }
 
 /// I9: no token in logs, leaves or metrics, whole or in part.

@@ -111,7 +111,7 @@ fn the_table_says_what_the_grants_say() {
     let repositories = ["acme/app", "acme/lib", "acme/x", "other", "b/app", "a/x", "acme/a/b"];
     let (mut given, mut refused) = (0, 0);
     for (name, caller) in callers() {
-        let who = Who::parse(name, grants.persons()).unwrap();
+        let who = Who::parse(name, &configuration).unwrap();
         let table = configuration.rights(&who, None);
         for verb in Verb::ALL {
             if verb.scope() == Scope::Daemon {
@@ -161,7 +161,7 @@ fn the_table_says_what_the_grants_say() {
 fn every_row_names_the_lines_that_give_it_and_what_holds() {
     let configuration = configuration();
     let text = least_and(MANY);
-    let who = |name: &str| Who::parse(name, configuration.grants.persons()).unwrap();
+    let who = |name: &str| Who::parse(name, &configuration).unwrap();
     let line = |piece: &str| text.split_once(piece).unwrap().0.matches('\n').count();
     let alice = configuration.rights(&who("person:alice"), None);
     assert_eq!(alice.identities, ["person:alice", "unix:1001", "uri:spiffe://acme/alice"]);
@@ -207,7 +207,7 @@ fn a_caller_whom_no_listener_lets_in_has_rights_that_come_to_nothing() {
         "kind = \"tcp-mtls\"\naddress = \"127.0.0.1:1\"\ncertificate = \"c\"\nkey = { file = \"k\" }\nclient_ca",
     );
     let configuration = good(&text);
-    let table = configuration.rights(&Who::parse("unix:1000", configuration.grants.persons()).unwrap(), None);
+    let table = configuration.rights(&Who::parse("unix:1000", &configuration).unwrap(), None);
     assert!(!table.rights.is_empty());
     assert!(table.rights.iter().all(|row| row.blocked.as_deref() == Some("no listener lets this caller in")));
 }
@@ -222,9 +222,9 @@ fn everybody_is_found_once_and_persons_by_their_name() {
 fn a_caller_that_is_none_is_refused() {
     let configuration = configuration();
     for bad in ["", "alice", "unix:x", "person:bob", "unix:1000,", "cn:alice"] {
-        assert!(Who::parse(bad, configuration.grants.persons()).is_err(), "{bad}");
+        assert!(Who::parse(bad, &configuration).is_err(), "{bad}");
     }
-    let error = Who::parse("person:bob", configuration.grants.persons()).unwrap_err().to_string();
+    let error = Who::parse("person:bob", &configuration).unwrap_err().to_string();
     assert!(error.contains("known: alice"), "{error}");
 }
 
@@ -286,6 +286,184 @@ fn the_table_is_one_object_with_json_and_one_repository_when_asked() {
     assert_eq!(broken.status.code(), Some(78));
     let told = String::from_utf8_lossy(&broken.stderr).into_owned();
     assert!(told.contains(":1:11: [unsupported-version]") && told.contains(":2:1: [unknown-key]"), "{told}");
+}
+
+/// Identities of which some follow from others, and certificates with several names.
+const OVERLAPPING: &str = r#"
+[[listener]]
+name = "tls"
+kind = "tcp-mtls"
+address = "127.0.0.1:0"
+certificate = "c"
+key = { file = "k" }
+client_ca = "a"
+
+[[listener]]
+name = "tokens"
+kind = "tcp-token"
+address = "127.0.0.1:0"
+certificate = "c"
+key = { file = "k" }
+
+[[keystore]]
+name = "files"
+kind = "software"
+directory = "keys"
+unseal = { identity = { file = "identity" } }
+
+[[oidc]]
+name = "ci"
+issuer = "https://issuer.example"
+audiences = ["us"]
+discovery = true
+[[oidc.identity]]
+name = "main"
+claims = { repository_id = "1", ref = "refs/heads/main", environment = "release" }
+[[oidc.identity]]
+name = "any"
+claims = { repository_id = ["1", "2"], ref = { glob = "refs/heads/*" } }
+[[oidc.identity]]
+name = "tags"
+claims = { repository_id = "1", ref = { glob = "refs/tags/v*" } }
+
+[[repository]]
+name = "demo"
+[repository.role.timestamp]
+keystore = "files"
+[repository.role.snapshot]
+keystore = "files"
+[repository.role."targets/*"]
+unguarded = true
+custody = "online"
+keystore = "files"
+
+[[person]]
+name = "alice"
+identities = ["oidc:ci/main"]
+
+[[grant]]
+callers = ["oidc:ci/main", "uri:https://a.example/x"]
+verbs = ["sign"]
+repositories = ["demo"]
+roles = ["timestamp"]
+
+[[grant]]
+callers = ["oidc:ci/any", "dns:a.example"]
+verbs = ["sign", "freeze"]
+repositories = ["demo"]
+roles = ["snapshot"]
+
+[[grant]]
+callers = ["oidc:ci/tags"]
+verbs = ["sign", "freeze"]
+repositories = ["demo"]
+roles = ["**"]
+"#;
+
+#[test]
+fn a_token_has_what_every_identity_gives_that_follows_from_its_own() {
+    let configuration = good(&least_and(OVERLAPPING));
+    let table = |name: &str| configuration.rights(&Who::parse(name, &configuration).unwrap(), None);
+    let signs = |name: &str| {
+        let rights = table(name).rights;
+        let signs = rights.iter().filter(|row| row.verb == Verb::Sign && row.blocked.is_none());
+        signs.map(|row| row.role.clone().unwrap()).collect::<Vec<_>>()
+    };
+    let main = table("oidc:ci/main");
+    assert_eq!(main.identities, ["oidc:ci/main", "oidc:ci/any", "person:alice"]);
+    for name in ["oidc:ci/main", "person:alice"] {
+        assert_eq!(signs(name), ["snapshot", "timestamp"], "{name}");
+    }
+    assert_eq!(signs("oidc:ci/any"), ["snapshot"], "the other way nothing follows");
+    let token =
+        "a token may have these as well, and more rights: oidc:ci/tags; ask with --as oidc:ci/main,oidc:ci/tags";
+    assert!(main.notes.iter().any(|note| note == token), "{:?}", main.notes);
+    let certificate = table("uri:https://a.example/x").notes;
+    let wanted = "a certificate may have these as well, and more rights: dns:a.example; ask with --as uri:https://a.example/x,dns:a.example";
+    assert!(certificate.iter().any(|note| note == wanted), "{certificate:?}");
+    assert_eq!(signs("uri:https://a.example/x,dns:a.example"), ["snapshot", "timestamp"]);
+    let named: Vec<String> = configuration.callers().iter().map(Who::to_string).collect();
+    assert_eq!(named[0], "person:alice");
+}
+
+#[test]
+fn a_role_without_a_guard_and_a_freeze_of_roles_only_are_told() {
+    let configuration = good(&least_and(OVERLAPPING));
+    let notes = |name: &str| configuration.rights(&Who::parse(name, &configuration).unwrap(), None).notes;
+    let (all, some) = (notes("oidc:ci/tags"), notes("oidc:ci/any"));
+    let unguarded = "targets/* of demo is unguarded";
+    assert!(all.iter().any(|note| note.starts_with(unguarded)), "{all:?}");
+    assert!(!some.iter().any(|note| note.starts_with(unguarded)), "{some:?}");
+    let roles_only = "freezes the roles that are shown of demo, not the repository as a whole";
+    assert!(some.iter().any(|note| note.starts_with(roles_only)), "{some:?}");
+    assert!(!all.iter().any(|note| note.starts_with(roles_only)), "{all:?}");
+}
+
+/// As many repositories, and whoever may do everything in all of them, by one pattern and by every name.
+fn large(repositories: usize) -> String {
+    let mut text = least_and(MANY);
+    let mut names = Vec::new();
+    for number in 0..repositories {
+        let name = format!("large/r{number}");
+        text.push_str(&format!("[[repository]]\nname = \"{name}\"\n"));
+        text.push_str(
+            "[repository.role.timestamp]\nkeystore = \"files\"\n[repository.role.snapshot]\nkeystore = \"files\"\n",
+        );
+        names.push(format!("{name:?}"));
+    }
+    let verbs = Verb::ALL.map(|verb| format!("{:?}", verb.name())).join(", ");
+    for (caller, repositories) in [("person:alice", "\"**\"".to_owned()), ("unix:4000", names.join(", "))] {
+        text.push_str(&format!(
+            "[[grant]]\ncallers = [\"{caller}\"]\nverbs = [{verbs}]\nrepositories = [{repositories}]\nroles = [\"**\"]\n"
+        ));
+    }
+    text
+}
+
+#[test]
+fn the_table_of_a_large_file_is_whole() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), large(2000)).unwrap();
+    let config = file.path().to_str().unwrap();
+    for caller in ["person:alice", "unix:4000"] {
+        let output = explain(&["--config", config, "--as", caller]);
+        let (rows, notes) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{caller}: {notes}");
+        for number in 0..2000 {
+            let row = format!("large/r{number} ");
+            assert!(rows.lines().filter(|line| line.starts_with(&row)).count() >= 3, "{caller}: {row}");
+        }
+        assert!(!notes.contains("no grant gives") && !notes.contains("not complete"), "{notes}");
+    }
+}
+
+#[test]
+fn a_table_that_cannot_be_whole_says_so_and_is_no_success() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // Patterns of which no two mean one name, which takes long to see.
+    let nasty: Vec<String> = (0..40).map(|number| format!("\"{}{number}y\"", "**a*".repeat(55))).collect();
+    let wide = "[[repository]]\npattern = \"**\"";
+    let repository = |number| format!("[[repository]]\npattern = \"{}{number}x\"\n", "*a".repeat(119));
+    let many: String = (0..20).map(repository).collect();
+    let mut text = least_and(&MANY.replace(wide, &format!("{many}{wide}")));
+    text.push_str(&format!(
+        "[[grant]]\ncallers = [\"person:alice\"]\nverbs = [\"sign\"]\nrepositories = [\"acme/app\"]\nroles = [\"**\"]\n\
+         [[grant]]\ncallers = [\"person:alice\"]\nverbs = [\"sign\"]\nrepositories = [{}]\nroles = [\"**\"]\n",
+        nasty.join(", ")
+    ));
+    fs::write(file.path(), &text).unwrap();
+    let config = file.path().to_str().unwrap();
+    let output = explain(&["--config", config, "--as", "person:alice"]);
+    let (rows, notes) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(78), "{notes}");
+    assert!(notes.contains("not complete") && !notes.contains("no grant gives"), "{notes}");
+    assert!(rows.lines().any(|line| line.starts_with("acme/app ")), "what was found is shown: {rows}");
+    let told = good(&text).threshold_notes();
+    assert!(told.iter().any(|note| note.contains("not every threshold")), "{told:?}");
+    let json = explain(&["--config", config, "--as", "person:alice", "--json"]);
+    assert_eq!(json.status.code(), Some(78));
+    let object: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(object["callers"][0]["complete"], false);
 }
 
 #[test]

@@ -27,6 +27,8 @@ claims = { repository_id = "1296269", environment = "release" }
 
 const GRANT: &str = "[[grant]]\ncallers = [\"oidc:github/release\"]\nverbs = [\"sign\"]\nrepositories = [\"acme/app\"]\nroles = [\"timestamp\"]\n";
 
+const WHO: &str = "one claim that says who this is for good";
+
 fn file(provider: &str) -> String {
     format!("{}{LISTENER}{provider}{GRANT}", usual())
 }
@@ -51,6 +53,7 @@ fn a_provider_arrives_with_its_defaults_and_without_a_warning() {
     assert_eq!(configuration.warnings, Vec::<String>::new());
     let provider = only(&configuration);
     assert_eq!((provider.name.as_str(), provider.clock_skew, &provider.ca), ("github", 60, &None));
+    assert_eq!(provider.max_token_lifetime, 86_400);
     assert_eq!(provider.algorithms, [SignatureAlgorithm::Rs256, SignatureAlgorithm::Es256]);
     let KeySource::Discovery(url) = &provider.keys else { panic!("{:?}", provider.keys) };
     assert_eq!(url.to_string(), "https://token.actions.githubusercontent.com/.well-known/openid-configuration");
@@ -66,6 +69,7 @@ algorithms = ["EdDSA", "PS384"]
 jwks_url = "https://lab.example:8443/keys?x=y"
 ca = "tls/ca.pem"
 clock_skew = "2m"
+max_token_lifetime = "10m"
 [[oidc.identity]]
 name = "one"
 claims = { sub = "s", "/a/b" = ["x", { glob = "v*" }], n = 7, yes = true }
@@ -74,6 +78,7 @@ claims = { sub = "s", "/a/b" = ["x", { glob = "v*" }], n = 7, yes = true }
     let configuration = good(&text);
     let provider = only(&configuration);
     assert_eq!((provider.audiences.as_slice(), provider.clock_skew), (&["a".to_owned(), "b".to_owned()][..], 120));
+    assert_eq!(provider.max_token_lifetime, 600);
     assert_eq!(provider.algorithms, [SignatureAlgorithm::EdDsa, SignatureAlgorithm::Ps384]);
     assert_eq!(provider.ca.as_deref(), Some(Path::new("/etc/sealward/tls/ca.pem")));
     assert!(matches!(&provider.keys, KeySource::Url(url) if url.target() == "/keys?x=y"));
@@ -112,12 +117,19 @@ fn what_would_let_anybody_in_is_refused() {
         (changed("discovery = true", "jwks_file = \"k\"\nca = \"ca.pem\""), "nothing is fetched"),
         (changed("https://token.actions", "http://token.actions"), "discovery needs an issuer that is https://"),
         (changed("discovery = true", "discovery = true\nclock_skew = \"6m\""), "at most 5m"),
-        (claims("{}"), "one claim that says who this is for good"),
-        (claims("{ repository = \"acme/app\" }"), "one claim that says who this is for good"),
-        (claims("{ repository_id = { glob = \"12*\" } }"), "one claim that says who this is for good"),
-        (claims("{ repository_id = [\"1\", { glob = \"12*\" }] }"), "one claim that says who this is for good"),
-        (claims("{ \"/kubernetes.io/namespace\" = \"a\" }"), "one claim that says who this is for good"),
-        (claims("{ \"/kubernetes.io/serviceaccount/name\" = \"a\" }"), "one claim that says who this is for good"),
+        (changed("discovery = true", "discovery = true\nmax_token_lifetime = \"0s\""), "above 0"),
+        (changed("discovery = true", "discovery = true\nmax_token_lifetime = \"367d\""), "1s to 366d"),
+        (claims("{ job_workflow_ref = \"acme/shared/.github/workflows/sign.yml@refs/heads/main\" }"), WHO),
+        (claims("{ ci_config_ref_uri = \"gitlab.example/acme/app//.gitlab-ci.yml@refs/heads/main\" }"), WHO),
+        (claims("{ sub = \"repo:acme/app:ref:refs/heads/main\" }"), WHO),
+        (claims("{ sub = [\"s\", \"project_path:acme/app:ref_type:tag:ref:v2.0\"] }"), WHO),
+        (claims("{ sub = { glob = \"repo:acme/app:ref:refs/heads/main\" } }"), WHO),
+        (claims("{}"), WHO),
+        (claims("{ repository = \"acme/app\" }"), WHO),
+        (claims("{ repository_id = { glob = \"12*\" } }"), WHO),
+        (claims("{ repository_id = [\"1\", { glob = \"12*\" }] }"), WHO),
+        (claims("{ \"/kubernetes.io/namespace\" = \"a\" }"), WHO),
+        (claims("{ \"/kubernetes.io/serviceaccount/name\" = \"a\" }"), WHO),
         (claims("{ sub = [] }"), "an empty list is matched by nobody"),
         (claims("{ sub = \"s\", ref = { glob = \"**\" } }"), "this matches everything"),
         (claims("{ sub = \"s\", ref = { glob = \"*/**\" } }"), "this matches everything"),
@@ -182,6 +194,27 @@ fn providers_and_identities_that_are_probably_not_meant_are_told() {
     let text = warning(&claims("{ repository_id = \"1296269\" }"));
     assert!(text.contains("[identity-any-job] identity `release` is every job of its repository_id"), "{text}");
     assert!(good(&claims("{ repository_id = \"1\", ref = \"refs/heads/main\" }")).warnings.is_empty());
+    for wide in ["ref = { glob = \"refs/**\" }", "ref = { glob = \"refs/heads/*\" }", "environment = { glob = \"*e\" }"]
+    {
+        let text = warning(&claims(&format!("{{ repository_id = \"1\", {wide} }}")));
+        assert!(text.contains("[identity-any-job]"), "{wide}: {text}");
+    }
+    for narrow in
+        ["ref = { glob = \"refs/tags/v*\" }", "job_workflow_ref = { glob = \"acme/s@*\" }", "environment = \"e\""]
+    {
+        let warnings = good(&claims(&format!("{{ repository_id = \"1\", {narrow} }}"))).warnings;
+        assert!(warnings.is_empty(), "{narrow}: {warnings:?}");
+    }
+    for (wrong, claim) in
+        [("repository_id = 1", "repository_id"), ("sub = \"s\", ref_protected = true", "ref_protected")]
+    {
+        let warnings = good(&claims(&format!("{{ {wrong}, ref = \"refs/heads/main\" }}"))).warnings;
+        let wanted = format!("issuers write `{claim}` as text");
+        assert!(
+            warnings.iter().any(|told| told.contains("[claim-never-matches]") && told.contains(&wanted)),
+            "{warnings:?}"
+        );
+    }
     let nobody = PROVIDER.split("[[oidc.identity]]").next().unwrap();
     let text = warning(&format!("{}{LISTENER}{nobody}", usual()));
     assert!(text.contains("[provider-without-identity]"), "{text}");

@@ -2,12 +2,14 @@
 
 use aws_lc_rs::hmac;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
+use sealward::domain::approval::{Act, Given, Pending, Subject};
 use sealward::domain::caller::Caller;
+use sealward::domain::time::Instant;
 use sealward::oidc::Refusal;
 use serde_json::{Value, json};
 
 use super::issuer::{Signer, github, gitlab, kubernetes, now, unsigned};
-use super::{CLUSTER, Scene, US};
+use super::{CLUSTER, PROVIDERS, Scene, US};
 
 fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims[name] = value;
@@ -23,12 +25,9 @@ fn without(mut claims: Value, name: &str) -> Value {
 async fn tokens_of_github_gitlab_and_kubernetes_name_their_bearers() {
     let scene = Scene::new();
     let caller = scene.of(&scene.rsa.token(&github(US))).await.unwrap();
-    let expected = Caller::Token {
-        provider: "github".into(),
-        subject: "repo:acme/app:environment:release".into(),
-        identities: vec!["release".into(), "shared-workflow".into()],
-    };
-    assert_eq!(caller, expected);
+    let Caller::Token { provider, subject, identities, rules: _ } = &caller else { panic!("{caller:?}") };
+    assert_eq!((provider.as_str(), subject.as_str()), ("github", "repo:acme/app:environment:release"));
+    assert_eq!(identities, &["release", "shared-workflow"]);
     assert_eq!(caller.to_string(), "oidc:github:repo:acme/app:environment:release");
     let gitlab = gitlab(&scene.pages.address(), US);
     assert_eq!(scene.identities(&gitlab).await, ["release"]);
@@ -46,10 +45,61 @@ async fn tokens_of_github_gitlab_and_kubernetes_name_their_bearers() {
 }
 
 #[tokio::test]
+async fn an_approval_by_a_token_counts_only_while_its_identity_means_what_it_meant() {
+    let scene = Scene::new();
+    let people = r#"
+[[person]]
+name = "alice"
+identities = ["oidc:github/release"]
+
+[[grant]]
+callers = ["person:alice"]
+verbs = ["approve"]
+repositories = ["**"]
+roles = ["root"]
+"#;
+    let configured = |providers: &str| scene.configuration(&format!("{providers}{people}")).unwrap();
+    let caller = scene.of(&scene.rsa.token(&github(US))).await.unwrap();
+    let at = Instant::from_unix(0);
+    let pending = |requesters: Vec<Caller>, given: Vec<Given>| Pending {
+        subject: Subject::Act(Act::in_daemon("destroy-key")),
+        requesters,
+        given,
+        rejection: None,
+        asked: at,
+        expires: Instant::from_unix(1),
+        length: 0,
+        revision: 1,
+    };
+    let approved = Given { person: "alice".parse().unwrap(), caller: caller.clone(), at };
+    let (approved, asked) = (pending(vec![], vec![approved]), pending(vec![caller], vec![]));
+    // Names of the persons who count, as whoever approved and as whoever asked.
+    let counting = |providers: &str| {
+        let grants = configured(providers).grants;
+        [approved.approvers(&grants, &[]).len(), asked.operators(&grants, &[]).len()]
+    };
+    assert_eq!(counting(PROVIDERS), [1, 1]);
+    for (old, new) in [
+        ("repository_id = \"1296269\", environment", "repository_id = \"7\", environment"),
+        ("ref = { glob = \"refs/tags/v*\" }", "ref = \"refs/heads/main\""),
+        ("repository_id = [\"1296269\", \"1296270\"]", "repository_id = \"1296270\""),
+        ("jwks_url = \"{url}/keys\"", "jwks_url = \"{url}/others\""),
+        ("https://token.actions.githubusercontent.com", "https://other.example"),
+    ] {
+        let changed = PROVIDERS.replacen(old, new, 1);
+        assert_ne!(changed, PROVIDERS, "{old}");
+        assert_eq!(counting(&changed), [0, 0], "{new}");
+    }
+    // Another provider's rules are none of this token's.
+    assert_eq!(counting(&PROVIDERS.replace("project_id = \"20\"", "project_id = \"21\"")), [1, 1]);
+}
+
+#[tokio::test]
 async fn a_token_that_is_anothers_is_nobody_here() {
     let scene = Scene::new();
     for (claims, left) in [
         (with(github(US), "repository_id", json!("1296270")), &["shared-workflow"][..]),
+        (with(github(US), "repository_id", json!("666")), &[]),
         (with(github(US), "ref", json!("refs/heads/v1")), &["shared-workflow"]),
         (with(github(US), "ref", json!("refs/tags/v1/2")), &["shared-workflow"]),
         (without(github(US), "environment"), &["shared-workflow"]),
@@ -57,10 +107,7 @@ async fn a_token_that_is_anothers_is_nobody_here() {
             with(github(US), "job_workflow_ref", json!("acme/shared/.github/workflows/sign.yml@refs/heads/mine")),
             &["release"],
         ),
-        (
-            with(with(github(US), "repository_id", json!("2")), "ref", json!("refs/heads/main")),
-            &["shared-workflow", "other"],
-        ),
+        (with(with(github(US), "repository_id", json!("2")), "ref", json!("refs/heads/main")), &["other"]),
         (with(kubernetes(CLUSTER, US), "kubernetes.io", json!({ "namespace": "release" })), &[]),
         (with(kubernetes(CLUSTER, US), "sub", json!("someone")), &["signer", "by-uid"]),
         (with(gitlab(&scene.pages.address(), US), "groups_direct", json!(["acme"])), &[]),
@@ -85,6 +132,7 @@ async fn forged_expired_and_misdirected_tokens_prove_nothing() {
         (Refusal::Signature, thief.token(&good)),
         (Refusal::Signature, Signer::p256("ec-1").token(&good)),
         (Refusal::Expired, signed(&with(good.clone(), "exp", json!(now() - 61)))),
+        (Refusal::Lifetime, signed(&with(good.clone(), "exp", json!(now() + 86_400 + 120)))),
         (Refusal::NotYetValid, signed(&with(good.clone(), "nbf", json!(now() + 120)))),
         (Refusal::NotYetValid, signed(&with(good.clone(), "iat", json!(now() + 120)))),
         (Refusal::Audience, signed(&github("https://other.example"))),

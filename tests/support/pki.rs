@@ -10,6 +10,10 @@ use rcgen::{
 };
 use sealward::domain::name::Sha256Digest;
 use time::{Duration, OffsetDateTime};
+use x509_cert::Certificate;
+use x509_cert::der::asn1::{BitString, UintRef};
+use x509_cert::der::pem::LineEnding;
+use x509_cert::der::{AnyRef, Decode as _, DecodePem as _, Encode as _, EncodePem as _, SliceReader, Tag};
 
 /// What a deny-list or a revocation list names of a certificate.
 pub struct Signed {
@@ -64,6 +68,39 @@ impl Authority {
             key: Sha256Digest::of(&key.subject_public_key_info()).to_string(),
             serial,
         }
+    }
+
+    /// Writes `NAME.pem`, the certificate of `of` with the other form of its authority's signature, as anybody can who
+    /// holds it, and `NAME.key`.
+    pub fn malleate(directory: &Path, of: &str, name: &str) {
+        let path = |name: &str, kind: &str| directory.join(format!("{name}.{kind}"));
+        let certificate = Certificate::from_pem(fs::read(path(of, "pem")).unwrap()).unwrap();
+        let whole = certificate.to_der().unwrap();
+        let bits = certificate.signature().to_der().unwrap();
+        let signed = AnyRef::from_der(&whole).unwrap().value().strip_suffix(bits.as_slice()).unwrap().to_vec();
+        let pair = AnyRef::from_der(certificate.signature().raw_bytes()).unwrap();
+        let mut pair = SliceReader::new(pair.value()).unwrap();
+        let (r, s) = (UintRef::decode(&mut pair).unwrap(), UintRef::decode(&mut pair).unwrap());
+        // The order of P-256, in words of 64 bits, the lowest first.
+        let order = [0xf3b9_cac2_fc63_2551, 0xbce6_faad_a717_9e84, u64::MAX, 0xffff_ffff_0000_0000];
+        let mut words = [0; 32];
+        words[32 - s.as_bytes().len()..].copy_from_slice(s.as_bytes());
+        let mut borrow = 0;
+        for (word, order) in words.rchunks_exact_mut(8).zip(order) {
+            let right = u128::from(u64::from_be_bytes((&*word).try_into().unwrap())) + borrow;
+            let left = u128::from(order);
+            borrow = u128::from(left < right);
+            let difference = (left + (borrow << 64) - right) as u64;
+            word.copy_from_slice(&difference.to_be_bytes());
+        }
+        let pair = [r.to_der().unwrap(), UintRef::new(&words).unwrap().to_der().unwrap()].concat();
+        let pair = AnyRef::new(Tag::Sequence, &pair).unwrap().to_der().unwrap();
+        let bits = BitString::from_bytes(&pair).unwrap().to_der().unwrap();
+        let other = AnyRef::new(Tag::Sequence, &[signed.as_slice(), &bits].concat()).unwrap().to_der().unwrap();
+        assert_ne!(other, whole);
+        let other = Certificate::from_der(&other).unwrap().to_pem(LineEnding::LF).unwrap();
+        fs::write(path(name, "pem"), other).unwrap();
+        fs::copy(path(of, "key"), path(name, "key")).unwrap();
     }
 
     /// Revokes these and no others, and writes the list, which is good for so long, as `NAME.crl`.

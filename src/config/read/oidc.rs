@@ -22,20 +22,20 @@ use super::place;
 const CLOCK_SKEW: i64 = 60;
 /// Seconds: a token counts for so long after its end.
 const LARGEST_SKEW: u64 = 5 * 60;
+/// Seconds: a day, longer than any job runs.
+const TOKEN_LIFETIME: i64 = 24 * 3600;
+/// Seconds: a year and a day. Some service accounts have tokens for a year.
+const LARGEST_LIFETIME: u64 = 366 * 24 * 3600;
 const LONGEST_TEXT: usize = 1024;
 
-/// Claims of which one, exact, says who somebody is for as long as he exists. Names of repositories, groups and branches
-/// are given away and taken again, and are no such claims.
-const STABLE: [&str; 6] = [
-    "sub",
-    "repository_id",
-    "project_id",
-    "job_workflow_ref",
-    "ci_config_ref_uri",
-    "/kubernetes.io/serviceaccount/uid",
-];
+/// Claims of which one, exact, says who somebody is for as long as he exists. Names of repositories, groups, branches and
+/// files are given away and taken again, and are no such claims; nor is the name of a reusable workflow, which anybody's
+/// repository may call.
+const STABLE: [&str; 4] = ["sub", "repository_id", "project_id", "/kubernetes.io/serviceaccount/uid"];
 /// Claims that do so together.
 const STABLE_TOGETHER: [&str; 2] = ["/kubernetes.io/namespace", "/kubernetes.io/serviceaccount/name"];
+/// How a `sub` begins that is made of names: what GitHub, GitLab and Buildkite write unless they are told otherwise.
+const NAMING_SUBJECTS: [&str; 3] = ["repo:", "project_path:", "organization:"];
 
 /// Every provider with its place.
 pub(in crate::config) fn providers(
@@ -114,6 +114,7 @@ fn provider(node: &Node<'_>, base: &Path, report: &mut Report) -> Option<Provide
         node.report(Code::Conflict, "nothing is fetched when keys are in a `jwks_file`", report);
     }
     let clock_skew = section.find("clock_skew").and_then(|node| skew(&node, report)).unwrap_or(CLOCK_SKEW);
+    let lifetime = section.find("max_token_lifetime").and_then(|node| lifetime(&node, report));
     let identities = section.find("identity").map(|node| identities(&node, report)).unwrap_or_default();
     Some(ProviderSettings {
         name: name?,
@@ -123,6 +124,7 @@ fn provider(node: &Node<'_>, base: &Path, report: &mut Report) -> Option<Provide
         keys: keys?,
         ca: ca.map_or(Some(None), |(path, _)| path.map(Some))?,
         clock_skew,
+        max_token_lifetime: lifetime.unwrap_or(TOKEN_LIFETIME),
         identities,
     })
 }
@@ -194,6 +196,15 @@ fn skew(node: &Node<'_>, report: &mut Report) -> Option<i64> {
     i64::try_from(seconds).ok()
 }
 
+fn lifetime(node: &Node<'_>, report: &mut Report) -> Option<i64> {
+    let seconds = node.seconds(report)?;
+    if !(1..=LARGEST_LIFETIME).contains(&seconds) {
+        node.report(Code::OutOfRange, "a token is good for 1s to 366d", report);
+        return None;
+    }
+    i64::try_from(seconds).ok()
+}
+
 fn identities(node: &Node<'_>, report: &mut Report) -> Vec<IdentitySettings> {
     let nodes = node.tables(report);
     let read: Vec<_> = nodes.iter().filter_map(|node| Some((node.at, identity(node, report)?))).collect();
@@ -220,9 +231,11 @@ fn identity(node: &Node<'_>, report: &mut Report) -> Option<IdentitySettings> {
     }
     if !is_stable(&read) {
         let detail = format!(
-            "it needs one claim that says who this is for good, exact: one of {}, or {} together",
+            "it needs one claim that says who this is for good, exact: one of {}, or {} together; a `sub` that begins \
+             with {} is made of names",
             STABLE.map(|name| format!("`{name}`")).join(", "),
             STABLE_TOGETHER.map(|name| format!("`{name}`")).join(" and "),
+            NAMING_SUBJECTS.join(" or "),
         );
         claims.report(Code::InvalidValue, detail, report);
         return None;
@@ -278,7 +291,17 @@ fn glob(text: &str) -> Result<Pattern, &'static str> {
 fn is_stable(claims: &[BoundClaim]) -> bool {
     let exact = |name: &str| {
         let name = ClaimName::parse(name);
-        claims.iter().any(|claim| Some(&claim.name) == name.as_ref() && claim.values.iter().all(ClaimPattern::is_exact))
+        claims.iter().any(|claim| Some(&claim.name) == name.as_ref() && claim.values.iter().all(is_lasting))
     };
     STABLE.iter().any(|name| exact(name)) || STABLE_TOGETHER.iter().all(|name| exact(name))
+}
+
+/// One value that is nobody else's later.
+fn is_lasting(value: &ClaimPattern) -> bool {
+    let is_name = |text: &str| NAMING_SUBJECTS.iter().any(|begin| text.starts_with(begin));
+    match value {
+        ClaimPattern::Text(text) => !is_name(text),
+        ClaimPattern::Glob(pattern) => pattern.is_exact() && !is_name(pattern.as_str()),
+        ClaimPattern::Number(_) | ClaimPattern::Flag(_) => true,
+    }
 }

@@ -8,6 +8,7 @@ mod who;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::domain::grant::{Grant, Verb};
 use crate::domain::name::{Pattern, RepositoryName};
@@ -20,6 +21,8 @@ pub(super) use self::who::{caller_covers, caller_meets, comes};
 use super::overlap::{Budget, Exhausted};
 use super::{Configuration, Position};
 
+const INCOMPLETE: &str = "the file has so many patterns that this table is not complete";
+
 /// What one caller may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerRights {
@@ -31,6 +34,8 @@ pub struct CallerRights {
     pub rights: Vec<Right>,
     /// What the table cannot say, a sentence each.
     pub notes: Vec<String>,
+    /// Whether the table has every row. A file with so many patterns that comparing them would take too long has more.
+    pub complete: bool,
 }
 
 /// One verb, for one role of one repository or pattern of repositories.
@@ -56,20 +61,27 @@ impl Configuration {
     pub fn rights(&self, who: &Who, repository: Option<&RepositoryName>) -> CallerRights {
         let mut budget = Budget::new();
         let mut notes = Vec::new();
-        let rights = self.table(who, repository, &mut budget, &mut notes).unwrap_or_else(|Exhausted| {
-            notes.push("the file has so many patterns that this table is not complete".to_owned());
-            Vec::new()
-        });
+        let mut table = Table::default();
+        let complete = match self.fill(&mut table, who, repository, &mut budget, &mut notes) {
+            Ok(()) => true,
+            Err(Exhausted) => {
+                notes.push(format!("{INCOMPLETE}: this caller may do more than is shown here"));
+                false
+            }
+        };
+        let rights = table.into_rights();
         notes.extend(who.notes(self));
         notes.extend(rights.iter().filter_map(threshold_note));
-        CallerRights { caller: who.to_string(), identities: who.identity_names(), rights, notes }
+        notes.extend(rights.iter().filter_map(unguarded_note));
+        notes.extend(self.freeze_note(&rights));
+        CallerRights { caller: who.to_string(), identities: who.identity_names(), rights, notes, complete }
     }
 
     /// Everybody whom the grants name, in the order of the file; a person's identities are that person.
     pub fn callers(&self) -> Vec<Who> {
         let mut callers: Vec<Who> = Vec::new();
         for pattern in self.grants.iter().flat_map(|grant| &grant.callers) {
-            let who = Who::named(pattern, self.grants.persons());
+            let who = Who::named(pattern, self);
             if !callers.contains(&who) {
                 callers.push(who);
             }
@@ -81,47 +93,58 @@ impl Configuration {
     pub fn threshold_notes(&self) -> Vec<String> {
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for who in self.callers() {
-            for note in self.rights(&who, None).rights.iter().filter_map(threshold_note) {
+            let rights = self.rights(&who, None);
+            let missed = (!rights.complete).then(|| format!("{INCOMPLETE}: not every threshold was looked at"));
+            for note in rights.rights.iter().filter_map(threshold_note).chain(missed) {
                 told.entry(note).or_default().push(who.to_string());
             }
         }
         told.into_iter().map(|(note, callers)| format!("{note}: {}", callers.join(" "))).collect()
     }
 
-    fn table(
+    /// Adds every row, or those for which the budget suffices.
+    fn fill(
         &self,
+        table: &mut Table,
         who: &Who,
         repository: Option<&RepositoryName>,
         budget: &mut Budget,
         notes: &mut Vec<String>,
-    ) -> Result<Vec<Right>, Exhausted> {
+    ) -> Result<(), Exhausted> {
         let policies: Vec<&RepositoryPolicy> = self.policies.iter().collect();
         let absent = (!who.comes(&self.listeners)).then_some("no listener lets this caller in");
-        let mut rows: Vec<(usize, Right)> = Vec::new();
         for (grant, place) in self.grants.iter().zip(&self.places.grants) {
             let Some(grant) = within(grant, repository) else { continue };
             if !self.means(&grant, *place, who, budget, notes)? {
                 continue;
             }
-            for found in reached(&grant, &policies, budget)? {
+            let mut found = Vec::new();
+            let all = reached(&grant, &policies, budget, &mut found);
+            for found in found {
                 let order = found.order;
                 let mut right = right(found, *place);
                 let nobody = right.verb == Verb::Approve && who.is_no_person();
                 let nobody = nobody.then_some("approvals count persons, and this caller is no [[person]]");
                 right.blocked = absent.or(nobody).map(str::to_owned).or(right.blocked);
-                let same = |(_, known): &&mut (usize, Right)| {
-                    known.verb == right.verb && known.repository == right.repository && known.role == right.role
-                };
-                budget.spend(rows.len())?;
-                match rows.iter_mut().find(same) {
-                    Some((_, known)) => known.places.push(*place),
-                    None => rows.push((order, right)),
-                }
+                table.add(order, right);
             }
+            all?;
         }
-        let key = |(order, right): &(usize, Right)| (*order, right.repository.clone(), right.role.clone(), right.verb);
-        rows.sort_by_cached_key(key);
-        Ok(rows.into_iter().map(|(_, right)| right).collect())
+        Ok(())
+    }
+
+    /// Where a caller freezes roles, and not their repository as a whole.
+    fn freeze_note(&self, rights: &[Right]) -> Option<String> {
+        let grants = self.grants.iter().zip(&self.places.grants);
+        let whole = grants.filter(|(grant, _)| grant.roles.iter().any(|roles| roles.as_str() == "**"));
+        let whole: Vec<Position> = whole.map(|(_, place)| *place).collect();
+        let freezes = |right: &&Right| right.verb == Verb::Freeze && right.blocked.is_none();
+        let roles_only = |right: &Right| !right.places.iter().any(|place| whole.contains(place));
+        let right = rights.iter().filter(freezes).find(|right| roles_only(right))?;
+        Some(format!(
+            "freezes the roles that are shown of {}, not the repository as a whole: that takes a grant with roles = [\"**\"]",
+            right.repository
+        ))
     }
 
     /// Whether a grant means the caller. One that means only some of the callers behind a wildcard is noted.
@@ -151,6 +174,28 @@ impl Configuration {
     }
 }
 
+/// Rows by the order of the repository's policy, repository, role and verb.
+#[derive(Default)]
+struct Table(BTreeMap<(usize, String, Option<String>, Verb), Right>);
+
+impl Table {
+    fn add(&mut self, order: usize, right: Right) {
+        match self.0.entry((order, right.repository.clone(), right.role.clone(), right.verb)) {
+            Entry::Vacant(vacant) => drop(vacant.insert(right)),
+            Entry::Occupied(mut known) => {
+                let places = &mut known.get_mut().places;
+                // Grants come one after the other.
+                let last = places.last().copied();
+                places.extend(right.places.into_iter().filter(|place| Some(*place) != last));
+            }
+        }
+    }
+
+    fn into_rights(self) -> Vec<Right> {
+        self.0.into_values().collect()
+    }
+}
+
 /// What a grant gives in one repository.
 fn within<'g>(grant: &'g Grant, repository: Option<&RepositoryName>) -> Option<Cow<'g, Grant>> {
     let Some(repository) = repository else { return Some(Cow::Borrowed(grant)) };
@@ -165,6 +210,18 @@ fn within<'g>(grant: &'g Grant, repository: Option<&RepositoryName>) -> Option<C
 fn right(found: Reached<'_>, place: Position) -> Right {
     let Reached { verb, repository, role, limits, blocked, order: _ } = found;
     Right { verb, repository, role, places: vec![place], limits: limits.cloned(), blocked }
+}
+
+/// `law.md` section 3: hash bins that share a key.
+fn unguarded_note(right: &Right) -> Option<String> {
+    let unguarded = right.limits.as_ref().is_some_and(|limits| limits.unguarded);
+    (right.verb == Verb::Sign && unguarded && right.blocked.is_none()).then(|| {
+        format!(
+            "targets/* of {} is unguarded: whoever signs it may sign any delegated targets there, at any version and as \
+             often as they want",
+            right.repository
+        )
+    })
 }
 
 /// `law.md` section 6: a threshold protects against the loss of keys, not against a caller whom one daemon obeys.

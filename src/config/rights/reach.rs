@@ -17,13 +17,13 @@ pub(in crate::config) struct Reached<'p> {
     pub(in crate::config) order: usize,
 }
 
-/// What a grant is for, verb by verb.
+/// Adds what a grant is for, verb by verb; as much as the budget suffices for.
 pub(in crate::config) fn reached<'p>(
     grant: &Grant,
     policies: &[&'p RepositoryPolicy],
     budget: &mut Budget,
-) -> Result<Vec<Reached<'p>>, Exhausted> {
-    let mut found = Vec::new();
+    found: &mut Vec<Reached<'p>>,
+) -> Result<(), Exhausted> {
     let mut met = Vec::new();
     let mut nowhere = Vec::new();
     for pattern in &grant.repositories {
@@ -77,7 +77,7 @@ pub(in crate::config) fn reached<'p>(
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Which policies hold for the repositories of a grant's pattern, each with the names that are meant. As
@@ -92,7 +92,12 @@ pub(in crate::config) fn repositories_of(
     if pattern.is_exact() && pattern.as_str().parse::<RepositoryName>().is_err() {
         return Ok(found);
     }
-    let exact = policies.iter().enumerate().filter(|(_, policy)| policy.repositories.is_exact());
+    // The name of one repository, by far the most frequent: its own policy, without comparing patterns.
+    budget.spend(policies.len())?;
+    if let Some(order) = policies.iter().position(|policy| pattern.is_exact() && policy.repositories == *pattern) {
+        return Ok(vec![(order, pattern.to_string())]);
+    }
+    let exact = policies.iter().enumerate().filter(|(_, policy)| !pattern.is_exact() && policy.repositories.is_exact());
     let patterns = policies.iter().enumerate().filter(|(_, policy)| !policy.repositories.is_exact());
     for (order, policy) in exact.chain(patterns) {
         if !budget.meet(pattern, &policy.repositories)? {

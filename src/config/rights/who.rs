@@ -1,5 +1,6 @@
 //! Somebody who asks, as a grant sees them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::config::Configuration;
@@ -8,6 +9,7 @@ use crate::config::settings::{ListenerKind, ListenerSettings, TcpCallers};
 use crate::domain::caller::CallerPattern;
 use crate::domain::name::Pattern;
 use crate::domain::person::{PersonName, Persons};
+use crate::oidc::settings::ProviderSettings;
 
 /// A caller with all its identities: `unix:1000,unix-group:4`, the names of one certificate, or `person:alice`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +24,10 @@ pub struct Who {
 pub struct UnknownCaller(String);
 
 impl Who {
-    /// Reads identities, separated by commas, in the form of grants and leaves.
-    pub fn parse(text: &str, persons: &Persons) -> Result<Self, UnknownCaller> {
+    /// Reads identities, separated by commas, in the form of grants and leaves. A token has the identities that follow
+    /// from those that are named.
+    pub fn parse(text: &str, configuration: &Configuration) -> Result<Self, UnknownCaller> {
+        let persons = configuration.grants.persons();
         let mut identities = Vec::new();
         for part in text.split(',') {
             let identity = CallerPattern::parse(part.trim()).map_err(|error| UnknownCaller(error.to_string()))?;
@@ -36,16 +40,42 @@ impl Who {
             }
             identities.push(identity);
         }
-        Ok(Self { name: text.split(',').map(str::trim).collect::<Vec<_>>().join(","), identities }.with_person(persons))
+        let name = text.split(',').map(str::trim).collect::<Vec<_>>().join(",");
+        let who = Self { name, identities }.with_implied(&configuration.oidc).with_person(persons);
+        Ok(who.with_implied(&configuration.oidc))
     }
 
-    /// Whom a grant's pattern names.
-    pub fn named(pattern: &CallerPattern, persons: &Persons) -> Self {
-        let one = Self::only(pattern, persons);
-        match one.identities.iter().find(|identity| matches!(identity, CallerPattern::Person(_))) {
-            Some(person) if person != pattern => Self::named(person, persons),
-            _ => one,
+    /// Whom a grant's pattern names, with all that their tokens have.
+    pub fn named(pattern: &CallerPattern, configuration: &Configuration) -> Self {
+        let persons = configuration.grants.persons();
+        let token = Self { name: pattern.to_string(), identities: vec![pattern.clone()] };
+        let token = token.with_implied(&configuration.oidc).with_person(persons);
+        let person = token.identities.iter().find(|identity| matches!(identity, CallerPattern::Person(_)));
+        match person.filter(|person| *person != pattern) {
+            Some(person) => Self::named(person, configuration),
+            None => token.with_implied(&configuration.oidc),
         }
+    }
+
+    /// Adds the identities that every token with one of these has too.
+    fn with_implied(mut self, providers: &[ProviderSettings]) -> Self {
+        let mut budget = Budget::new();
+        let mut implied = Vec::new();
+        for identity in &self.identities {
+            let CallerPattern::Token { provider, identity: name } = identity else { continue };
+            let Some(of) = providers.iter().find(|of| of.name == *provider) else { continue };
+            let Some(named) = of.identities.iter().find(|of| of.name == *name) else { continue };
+            for other in &of.identities {
+                let mut covers = |wide: &Pattern, narrow: &Pattern| budget.covers(wide, narrow);
+                let follows = other.follows_from(named, &mut covers).unwrap_or(false);
+                let other = CallerPattern::Token { provider: provider.clone(), identity: other.name.clone() };
+                if follows && !self.identities.contains(&other) && !implied.contains(&other) {
+                    implied.push(other);
+                }
+            }
+        }
+        self.identities.extend(implied);
+        self
     }
 
     /// Whoever a pattern means, and the person that this is, if it is one.
@@ -107,18 +137,56 @@ impl Who {
         self.identities.iter().any(|identity| comes(identity, listeners) == Some(true))
     }
 
-    /// What only the caller's machine knows.
+    /// What only the caller's machine knows, or a token or certificate that is not here.
     pub(super) fn notes(&self, configuration: &Configuration) -> Vec<String> {
-        let is_user = self.identities.iter().any(|identity| matches!(identity, CallerPattern::UnixUser(_)));
-        let groups = configuration.grants.iter().flat_map(|grant| &grant.callers).filter(|caller| {
-            is_user && matches!(caller, CallerPattern::UnixGroup(_)) && !self.identities.contains(caller)
+        let mut groups = BTreeSet::new();
+        let mut others: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for caller in configuration.grants.iter().flat_map(|grant| &grant.callers) {
+            if self.identities.contains(caller) {
+                continue;
+            }
+            match caller {
+                CallerPattern::UnixGroup(_) if self.has(|own| matches!(own, CallerPattern::UnixUser(_))) => {
+                    groups.insert(format!("in {caller} this caller has more: ask with --as {},{caller}", self.name));
+                }
+                CallerPattern::Token { provider, .. }
+                    if self.has(|own| matches!(own, CallerPattern::Token { provider: of, .. } if of == provider)) =>
+                {
+                    others.entry("token").or_default().insert(caller.to_string());
+                }
+                CallerPattern::Dns(_) | CallerPattern::Uri(_)
+                    if self.has(|own| may_share_a_certificate(own, caller))
+                        && !self.has(|own| caller_covers(caller, own, &mut Budget::new()).unwrap_or(false)) =>
+                {
+                    others.entry("certificate").or_default().insert(caller.to_string());
+                }
+                _ => {}
+            }
+        }
+        let more = others.into_iter().map(|(what, more)| {
+            let (more, name) = (Vec::from_iter(more), &self.name);
+            let first = more.first().map(String::as_str).unwrap_or_default();
+            format!(
+                "a {what} may have these as well, and more rights: {}; ask with --as {name},{first}",
+                more.join(" ")
+            )
         });
-        let mut notes: Vec<String> = groups
-            .map(|group| format!("in {group} this caller has more: ask with --as {},{group}", self.name))
-            .collect();
-        notes.sort();
-        notes.dedup();
-        notes
+        groups.into_iter().chain(more).collect()
+    }
+
+    fn has(&self, is: impl Fn(&CallerPattern) -> bool) -> bool {
+        self.identities.iter().any(is)
+    }
+}
+
+/// Whether one certificate can have both names. One with a SPIFFE id has no other URI.
+fn may_share_a_certificate(left: &CallerPattern, right: &CallerPattern) -> bool {
+    let spiffe = |uri: &Pattern| uri.as_str().starts_with("spiffe://");
+    match (left, right) {
+        (CallerPattern::Uri(left), CallerPattern::Uri(right)) => !spiffe(left) && !spiffe(right),
+        (CallerPattern::Dns(_), CallerPattern::Dns(_) | CallerPattern::Uri(_))
+        | (CallerPattern::Uri(_), CallerPattern::Dns(_)) => true,
+        _ => false,
     }
 }
 

@@ -37,7 +37,8 @@ fn verbs_that_reach_nothing(
     budget: &mut Budget,
     report: &mut Report,
 ) -> Result<Vec<Verb>, Exhausted> {
-    let rows = reached(grant, policies, budget)?;
+    let mut rows = Vec::new();
+    reached(grant, policies, budget, &mut rows)?;
     let alive = |verb: &Verb| rows.iter().any(|row| row.verb == *verb && row.blocked.is_none());
     let dead: Vec<Verb> = grant.verbs.iter().copied().filter(|verb| !alive(verb)).collect();
     let why = |verb: Verb| because(verb, &rows);

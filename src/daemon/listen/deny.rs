@@ -1,8 +1,11 @@
 //! The deny-list: keys and certificates that are turned away, whoever signed them.
 
+mod forms;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
+pub(super) use self::forms::fingerprints;
 use crate::daemon::file;
 use crate::domain::name::Sha256Digest;
 
@@ -40,9 +43,9 @@ impl DenyList {
         Ok(list)
     }
 
-    /// Whether the key (DER of its SubjectPublicKeyInfo) or the certificate (DER) is on it.
-    pub(super) fn holds(&self, key: Sha256Digest, certificate: Sha256Digest) -> bool {
-        self.keys.contains(key.as_bytes()) || self.certificates.contains(certificate.as_bytes())
+    /// Whether the key (DER of its SubjectPublicKeyInfo) is on it, or any of the certificate's [`fingerprints`].
+    pub(super) fn holds(&self, key: Sha256Digest, certificate: &[Sha256Digest]) -> bool {
+        self.keys.contains(key.as_bytes()) || certificate.iter().any(|form| self.certificates.contains(form.as_bytes()))
     }
 }
 
@@ -64,7 +67,7 @@ mod tests {
         let colons = vec!["AB"; 32].join(":");
         let list = DenyList::parse(&format!("# why\n\nkey {plain} # stolen\ncertificate\t{colons}\r\n")).unwrap();
         let (known, other) = (Sha256Digest::from_bytes([0xab; 32]), Sha256Digest::from_bytes([0; 32]));
-        assert!(list.holds(known, other) && list.holds(other, known) && !list.holds(other, other));
+        assert!(list.holds(known, &[other]) && list.holds(other, &[other, known]) && !list.holds(other, &[other]));
         assert_eq!(DenyList::parse(""), Ok(DenyList::default()));
         for bad in ["key", "key 12", "keys ab", &plain, &format!("key {plain}ab"), &format!("KEY {plain}")] {
             assert_eq!(DenyList::parse(&format!("\n{bad}\n")), Err((2, RULE)), "{bad}");

@@ -8,6 +8,7 @@ use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 
 use super::callers::unix_now;
+use super::deny::fingerprints;
 use super::tls::{Terms, Tls};
 use crate::domain::name::Sha256Digest;
 use crate::door::identity::NoIdentity;
@@ -23,7 +24,8 @@ pub(super) struct OfCertificate {
     leaf: CertificateDer<'static>,
     above: Vec<CertificateDer<'static>>,
     key: Sha256Digest,
-    certificate: Sha256Digest,
+    /// In every form that would verify.
+    certificate: Vec<Sha256Digest>,
     /// Since 1970.
     not_after: Duration,
     /// Under which terms, and when, the chain was last verified.
@@ -35,13 +37,13 @@ impl OfCertificate {
     pub(super) fn new(tls: Arc<Tls>, chain: &[CertificateDer<'static>]) -> Result<Self, NoIdentity> {
         let (leaf, above) = chain.split_first().ok_or(NoIdentity::NoCertificate)?;
         let read = Certificate::from_der(leaf).map_err(|_| NoIdentity::Malformed)?;
-        let read = read.tbs_certificate();
-        let key = read.subject_public_key_info().to_der().map_err(|_| NoIdentity::Malformed)?;
+        let signed = read.tbs_certificate();
+        let key = signed.subject_public_key_info().to_der().map_err(|_| NoIdentity::Malformed)?;
         Ok(Self {
             tls,
             key: Sha256Digest::of(&key),
-            certificate: Sha256Digest::of(leaf),
-            not_after: read.validity().not_after.to_unix_duration(),
+            certificate: fingerprints(leaf, &read).map_err(|_| NoIdentity::Malformed)?,
+            not_after: signed.validity().not_after.to_unix_duration(),
             leaf: leaf.clone(),
             above: above.to_vec(),
             verified: Mutex::new(None),
@@ -63,7 +65,7 @@ impl Standing for OfCertificate {
         *verified = None;
         // A reload never makes a listener for certificates one for tokens.
         let callers = terms.callers.as_ref().ok_or(NoIdentity::NoCertificate)?;
-        if callers.denied.holds(self.key, self.certificate) {
+        if callers.denied.holds(self.key, &self.certificate) {
             return Err(NoIdentity::Denied);
         }
         callers
