@@ -7,17 +7,18 @@ use std::process::Command;
 use rusqlite::Connection;
 
 use super::{
-    database, everything, expect, latches, leaves, ledger, refuses_to_start, released, signatures, status, stopped,
+    database, everything, expect, expiry, latches, leaves, ledger, refuses_to_start, released, signatures, status,
+    stopped,
 };
 use crate::support::faults::{Injection, copy_files, restore_files, text};
-use crate::support::{World, snapshot, timestamp, tomorrow};
+use crate::support::{World, snapshot, timestamp};
 
 /// Makes the daemon's ledger fail once, and looks at everything that a latched daemon does and does not. The payload
 /// whose release failed.
 fn fault(world: &mut World, file: &str, expression: &str) -> Option<String> {
-    let expires = tomorrow();
+    let expires = expiry();
     let before = status(world).guards.into_iter().find(|guard| guard.role == "timestamp").unwrap().version;
-    let (head, next) = (timestamp(before, 1, &expires), timestamp(before + 1, 1, &expires));
+    let (head, next) = (timestamp(before, 1, expires), timestamp(before + 1, 1, expires));
     let known = leaves(world);
     let shown_before = world.sealward(&["audit", "checkpoint"]).stdout;
     {
@@ -57,16 +58,16 @@ fn check_recovered(world: &mut World, released: &str, failed: &str) {
 #[test]
 fn a_failed_sync_latches_at_once_and_only_recover_lifts_it() {
     let mut world = released();
-    let expires = tomorrow();
-    let first = signatures(&world, "snapshot", &snapshot(1, 1, &[], &expires))[0].clone();
-    let head = timestamp(1, 1, &expires);
+    let expires = expiry();
+    let first = signatures(&world, "snapshot", &snapshot(1, 1, &[], expires))[0].clone();
+    let head = timestamp(1, 1, expires);
     let Some(failed) = fault(&mut world, "ledger/ledger.sqlite3-wal", "fsync,fdatasync:error=EIO:when=1") else {
         return;
     };
     let said = expect(&world, &["recover"], 0);
     assert!(said.contains("recovered") && said.contains("ledger.faulted-"), "{said}");
     check_recovered(&mut world, &head, &failed);
-    let again = signatures(&world, "snapshot", &snapshot(1, 1, &[], &expires))[0].clone();
+    let again = signatures(&world, "snapshot", &snapshot(1, 1, &[], expires))[0].clone();
     assert_eq!(
         (again.step.as_str(), &again.signature),
         ("replay", &first.signature),
@@ -79,13 +80,13 @@ fn a_failed_write_latches_as_well() {
     let mut world = released();
     let Some(failed) = fault(&mut world, "ledger/ledger.sqlite3-wal", "pwrite64:error=EIO:when=1") else { return };
     expect(&world, &["recover"], 0);
-    check_recovered(&mut world, &timestamp(1, 1, &tomorrow()), &failed);
+    check_recovered(&mut world, &timestamp(1, 1, expiry()), &failed);
 }
 
 #[test]
 fn each_recovery_keeps_the_database_that_it_replaced() {
     let mut world = released();
-    let expires = tomorrow();
+    let expires = expiry();
     let mut kept = 0;
     for round in 1..=3 {
         let inject = "fsync,fdatasync:error=EIO:when=1";
@@ -100,7 +101,7 @@ fn each_recovery_keeps_the_database_that_it_replaced() {
         assert!(logs > kept, "the log that failed is kept with its database: {names:?}");
         kept = logs;
         if round == 3 {
-            check_recovered(&mut world, &timestamp(1, 1, &expires), &failed);
+            check_recovered(&mut world, &timestamp(1, 1, expires), &failed);
         } else {
             world.start();
         }
@@ -115,7 +116,7 @@ fn a_sync_that_fails_while_the_daemon_stops_is_known_to_the_next_start() {
     let said = refuses_to_start(&world, 74);
     assert!(said.contains("sealwardd recover"), "{said}");
     expect(&world, &["recover"], 0);
-    check_recovered(&mut world, &timestamp(1, 1, &tomorrow()), &timestamp(2, 1, &tomorrow()));
+    check_recovered(&mut world, &timestamp(1, 1, expiry()), &timestamp(2, 1, expiry()));
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn a_damaged_ledger_is_not_recovered_into_a_good_one() {
 #[test]
 fn an_interrupted_recovery_is_taken_up_again_wherever_it_was_interrupted() {
     let mut world = released();
-    let expires = tomorrow();
+    let expires = expiry();
     let inject = "fsync,fdatasync:error=EIO:when=1";
     let Some(failed) = fault(&mut world, "ledger/ledger.sqlite3-wal", inject) else { return };
     let faulted = world.path("faulted");
@@ -180,12 +181,12 @@ fn an_interrupted_recovery_is_taken_up_again_wherever_it_was_interrupted() {
         }
         assert!(!world.path("ledger/ledger.sealed").exists());
         world.start();
-        assert_eq!(signatures(&world, "snapshot", &snapshot(1, 1, &[], &expires))[0].step, "replay", "call {number}");
+        assert_eq!(signatures(&world, "snapshot", &snapshot(1, 1, &[], expires))[0].step, "replay", "call {number}");
         assert!(leaves(&world) >= 6, "call {number}");
         world.kill();
     }
     assert!(interruptions >= 8, "only {interruptions} calls were interrupted");
-    check_recovered(&mut world, &timestamp(1, 1, &expires), &failed);
+    check_recovered(&mut world, &timestamp(1, 1, expires), &failed);
 }
 
 #[test]
@@ -193,5 +194,5 @@ fn a_recovery_without_a_fault_changes_nothing_that_is_remembered() {
     let (mut world, _) = stopped();
     expect(&world, &["recover"], 0);
     expect(&world, &["recover"], 0);
-    check_recovered(&mut world, &timestamp(1, 1, &tomorrow()), &timestamp(2, 1, &tomorrow()));
+    check_recovered(&mut world, &timestamp(1, 1, expiry()), &timestamp(2, 1, expiry()));
 }
