@@ -8,6 +8,7 @@ mod full;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use sealward::client::messages::{KeySignature, ListLeavesRequest, StatusRequest, StatusResponse};
 
@@ -29,6 +30,12 @@ fn released() -> World {
     released_in(World::empty())
 }
 
+/// The expiry of what is released here and asked for again: made anew in another second, it would be another payload.
+fn expiry() -> &'static str {
+    static EXPIRY: OnceLock<String> = OnceLock::new();
+    EXPIRY.get_or_init(tomorrow)
+}
+
 /// The same in a world whose ledger's directory may already be mounted.
 fn released_in(mut world: World) -> World {
     world.configure(&configuration());
@@ -37,10 +44,10 @@ fn released_in(mut world: World) -> World {
     world.key("demo", "timestamp", true);
     world.key("demo", "snapshot", false);
     world.key("demo", "targets", false);
-    let expires = tomorrow();
-    world.sign("demo", "targets", &targets(1, &expires)).unwrap();
-    world.sign("demo", "snapshot", &snapshot(1, 1, &[], &expires)).unwrap();
-    world.sign("demo", "timestamp", &timestamp(1, 1, &expires)).unwrap();
+    let expires = expiry();
+    world.sign("demo", "targets", &targets(1, expires)).unwrap();
+    world.sign("demo", "snapshot", &snapshot(1, 1, &[], expires)).unwrap();
+    world.sign("demo", "timestamp", &timestamp(1, 1, expires)).unwrap();
     world
 }
 

@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::frames::{DATA, Frames};
 use crate::support::issuer::{Pages, Signer, github, gitlab, jwks, kubernetes};
 use crate::support::pki::{Authority, dns};
-use crate::support::{World, bounded, snapshot, targets, timestamp, tomorrow};
+use crate::support::{PATIENCE, World, bounded, snapshot, targets, timestamp, tomorrow};
 
 const PROVIDERS: &str = r#"
 [[listener]]
@@ -361,6 +363,28 @@ fn a_token_that_is_asked_for_and_not_there_is_told_and_nothing_else_is_tried() {
     let unix = scene.world.server();
     let output = scene.world.sealward(&["--server", &unix, "--token-file", "x", "whoami"]);
     assert_eq!(output.status.code(), Some(64));
+}
+
+#[test]
+fn without_a_token_health_is_answered_and_holds_next_to_nothing() {
+    let scene = Scene::new();
+    let mut frames = Frames::connect_tls(&scene.world.path(""), scene.port, "server");
+    let path = "/grpc.health.v1.Health/Check";
+    for stream in (1..41).step_by(2) {
+        frames.call(stream, path).unwrap();
+    }
+    // Four megabytes, as tonic would take them by itself.
+    frames.send(DATA, 0, 1, &[&[0][..], &(4_u32 << 20).to_be_bytes()].concat()).unwrap();
+    for reason in ["health-and-reflection", "message-bytes"] {
+        let counted = format!("sealward_door_refusals_total{{listener=\"ci\",reason=\"{reason}\"}} ");
+        let begun = Instant::now();
+        while !scene.world.metrics().contains(&counted) {
+            assert!(begun.elapsed() < PATIENCE, "{}", scene.world.metrics());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    let (code, text) = scene.by_token(&scene.key.token(&github("signer")), &["whoami"]);
+    assert_eq!(code, 0, "callers have places of their own: {text}");
 }
 
 #[test]
