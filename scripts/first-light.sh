@@ -2,6 +2,7 @@
 # Starts a throw-away daemon, makes a first signature, and says what to try next. Argument: where the programs are.
 set -eu
 bin=$1
+source=$(cd "$(dirname "$0")/.." && pwd)
 dir=${TMPDIR:-/tmp}/sealward-dev-$(id -u)
 log=$dir.log
 export PATH="$bin:$PATH"
@@ -65,5 +66,6 @@ To try next, type:
   sealward audit list
   sealward audit checkpoint
 
-Stop it with \`make stop\`; \`make clean-dev\` forgets its keys. Next: the README, and \`make demo\`.
+Stop it with \`make -C $source stop\`; \`make -C $source clean-dev\` forgets its keys.
+Next: $source/README.md, and \`make -C $source demo\`.
 TEXT
