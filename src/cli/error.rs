@@ -35,6 +35,14 @@ pub(crate) enum CliError {
     /// A configuration file has mistakes. Do not retry; correct it.
     #[error("{0}")]
     Configuration(ConfigErrors),
+    /// What is to be signed is no JSON. Do not retry; give metadata.
+    #[error("{} is no JSON that could be signed: {}", printable(path), printable(cause))]
+    NoJson {
+        /// The file, or `-`.
+        path: String,
+        /// Where and why.
+        cause: String,
+    },
     /// An input cannot be read. Do not retry before it can.
     #[error("cannot read {}: {source}", printable(path))]
     Input {
@@ -84,6 +92,7 @@ impl CliError {
             Self::Denial(denial) | Self::Unverified(denial) => denial.reason.exit_code(),
             Self::Integrity(_) => Reason::LedgerIntegrity.exit_code(),
             Self::Configuration(_) => ConfigErrors::EXIT_CODE,
+            Self::NoJson { .. } => Reason::NotCanonical.exit_code(),
             Self::Input { .. } => exit::NO_INPUT,
             Self::File { .. } | Self::Stdout(_) => exit::IO,
             Self::Runtime(_) => exit::TEMPORARY,
@@ -136,6 +145,7 @@ impl CliError {
             Self::Denial(denial) | Self::Unverified(denial) => Some(denial.reason.name()),
             Self::Integrity(_) => Some(Reason::LedgerIntegrity.name()),
             Self::Configuration(_) => Some("configuration"),
+            Self::NoJson { .. } => Some(Reason::NotCanonical.name()),
             Self::Input { .. } => Some("unreadable-input"),
             Self::File { .. } | Self::Stdout(_) => Some("unwritable-output"),
             Self::Runtime(_) => Some("no-resources"),
@@ -166,6 +176,9 @@ impl CliError {
                     .into()
             }
             Self::Configuration(_) => "Correct the file; docs/configuration.md has every key.".into(),
+            Self::NoJson { .. } => {
+                "Give TUF metadata: the JSON of `signed` alone, or with its signatures around it.".into()
+            }
             Self::Input { .. } => "Check the path and its permissions.".into(),
             Self::File { .. } | Self::Stdout(_) => "Check the path, its permissions and the room on its disk.".into(),
             Self::Runtime(_) => "Free memory or file descriptors.".into(),

@@ -66,7 +66,7 @@ struct Request {
 impl Request {
     fn read(self) -> Result<(messages::SignRequest, Payload), CliError> {
         let Self { repository, role, key, tuf_key_id, snapshot_file, raw, file } = self;
-        let payload = Payload::of_file(input::read(&file)?)?;
+        let payload = Payload::read(&file)?;
         let snapshot_file = snapshot_file.map(|file| input::read(&file)).transpose()?.unwrap_or_default();
         let request = messages::SignRequest {
             repository: repository.into(),

@@ -136,7 +136,7 @@ reasons! {
     NoPerson "no-person" Denied PermissionDenied 77 "Only a configured person approves. Come in by one of a [[person]]'s identities; `sealward whoami` shows how the daemon names you.";
     SelfApproval "self-approval" Denied PermissionDenied 77 "Who asks does not approve: another person must do one of both.";
     UnknownApproval "unknown-approval" Denied NotFound 77 "`sealward approve list` shows what waits for you. It may have been used, rejected or expired.";
-    ApprovalDigest "approval-digest" Denied InvalidArgument 77 "The digest is not that of the pending payload. Look at it again with `sealward approve show`; do not approve what you have not read.";
+    ApprovalDigest "approval-digest" Denied InvalidArgument 77 "The digest is not that of the pending payload. Look at it again with `sealward approve show`; do not approve what you have not read. `sealward digest FILE` takes a file's digest as `sign` does.";
     ApprovalRejected "approval-rejected" Denied FailedPrecondition 77 "A person said no to exactly these bytes. Ask them; then sign other bytes, or wait until the rejection expires.";
     ApprovalVoid "approval-void" Denied FailedPrecondition 77 "What the approval was bound to has changed. Ask for the signature again, and approve what is pending then.";
     PendingLimit "pending-limit" Denied ResourceExhausted 77 "Too much waits for approval already. Have it approved or rejected, or wait until it expires; max_pending of the role bounds it.";

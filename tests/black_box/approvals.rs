@@ -5,7 +5,7 @@ use std::process::Command;
 
 use sealward::client::messages::{ListLeavesRequest, SignBatchRequest};
 use sealward::domain::name::Sha256Digest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::pki::{Authority, dns, uri};
 use crate::support::{SOFTWARE, World, sign_request, snapshot, targets, timestamp, tomorrow};
@@ -195,7 +195,9 @@ fn people_who_type_the_page_have_a_release_signed_and_another_one_refused() {
     let write = |name: &str, text: &str| std::fs::write(people.world.path(name), text).unwrap();
     std::fs::create_dir(people.world.path("published")).unwrap();
     write("published/1.targets.json", &first);
-    write("targets.json", &targets(2, &tomorrow()));
+    // As a person writes it: the digest of these bytes is not that of what is signed.
+    let second: Value = serde_json::from_str(&targets(2, &tomorrow())).unwrap();
+    write("targets.json", &format!("{:#}\n", json!({ "signed": second, "signatures": [] })));
     write("next.json", &targets(3, &tomorrow()));
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/approvals.md")).unwrap();
     let blocks = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
@@ -271,6 +273,7 @@ fn the_command_line_says_who_is_to_be_asked_and_shows_them_the_difference() {
     assert_eq!(code, 64, "neither a terminal nor a digest: {text}");
     let (code, text) = people.run("bob", &["approve", "accept", &id, "--digest", &"0".repeat(64)]);
     assert_eq!((code, text.contains("approval-digest")), (77, true), "{text}");
+    assert!(text.contains("the digest of a whole file") && text.contains("sealward digest FILE"), "{text}");
     people.approved("bob", &id, &payload);
     assert_eq!(people.world.sealward(&arguments).status.code(), Some(0));
 
