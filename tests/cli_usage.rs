@@ -40,6 +40,17 @@ fn wrong_usage_ends_with_64_and_says_how_it_is_done() {
 }
 
 #[test]
+fn an_option_that_stands_before_the_noun_is_said_to_when_it_comes_after() {
+    for option in ["--cert", "--key", "--ca", "--token-file"] {
+        let output = sealward(&["whoami", option, "file"]);
+        assert_eq!(output.status.code(), Some(64));
+        let told = format!("{option} stands before the noun: sealward {option} ... NOUN");
+        assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+    }
+    assert!(!stderr(&sealward(&["whoami", "--nonsense"])).contains("before the noun"));
+}
+
+#[test]
 fn no_daemon_ends_with_69_and_asks_whether_one_runs() {
     let dir = tempfile::tempdir().unwrap();
     let absent = format!("unix:{}", dir.path().join("absent").display());

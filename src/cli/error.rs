@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::client::{ClientError, exit, printable};
@@ -103,7 +104,8 @@ impl CliError {
     pub(super) fn lines(&self) -> Vec<String> {
         // clap's own text has the usage in it, and ends with where to find help.
         if let Self::CommandLine(error) = self {
-            return vec![error.to_string().trim_end().to_owned()];
+            let text = error.to_string().trim_end().to_owned();
+            return std::iter::once(text).chain(misplaced(error)).collect();
         }
         // Every mistake has a line of its own, escaped where it was made.
         if let Self::Configuration(errors) = self {
@@ -201,6 +203,15 @@ impl CliError {
             _ => None,
         }
     }
+}
+
+/// Options that stand before the noun are unknown after it; clap would only say that.
+fn misplaced(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = option.split(['=', ' ']).next()?;
+    let before = ["--ca", "--cert", "--key", "--token-file", "--audience"].contains(&name);
+    (error.kind() == ErrorKind::UnknownArgument && before)
+        .then(|| format!("\n{name} stands before the noun: sealward {name} ... NOUN"))
 }
 
 #[cfg(test)]

@@ -249,6 +249,24 @@ fn what_two_persons_approved_is_signed_and_nothing_else() {
 }
 
 #[test]
+fn an_approval_that_does_not_count_is_named_and_counts_again_when_its_person_is_back() {
+    let people = People::new(2, "");
+    let payload = targets(1, &tomorrow());
+    let id = people.ask(&payload);
+    people.approved("bob", &id, &payload);
+    let (here, gone) = (r#"identities = ["uri:spiffe://acme/bob"]"#, r#"identities = ["uri:spiffe://acme/nobody"]"#);
+    people.world.reconfigure(here, gone);
+    assert_eq!(people.world.reload().0, 0);
+    let (_, text) = people.run("carol", &["approve", "show", &id]);
+    assert!(text.contains("approved   by nobody; it takes 2"), "{text}");
+    assert!(text.contains("bob's approval does not count now"), "{text}");
+    people.world.reconfigure(gone, here);
+    assert_eq!(people.world.reload().0, 0);
+    let (_, text) = people.run("carol", &["approve", "show", &id]);
+    assert!(text.contains("approved   by bob") && !text.contains("does not count"), "{text}");
+}
+
+#[test]
 fn the_command_line_says_who_is_to_be_asked_and_shows_them_the_difference() {
     let people = People::new(1, "");
     let payload = targets(1, &tomorrow());
@@ -261,6 +279,8 @@ fn the_command_line_says_who_is_to_be_asked_and_shows_them_the_difference() {
     let id = text.split("sealward approve show ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let explain = people.world.sealward(&["explain", "--repository", "demo", "--role", "targets", "targets.json"]);
     assert_eq!(explain.status.code(), Some(75), "explain ends as sign would");
+    let explain = String::from_utf8(explain.stdout).unwrap();
+    assert!(explain.starts_with("would be pending: awaits-approval: "), "and has its word for it: {explain}");
 
     let (code, text) = people.run("bob", &["approve", "list"]);
     assert_eq!(code, 0, "{text}");

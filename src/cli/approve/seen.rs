@@ -70,6 +70,11 @@ impl Seen {
         lines.push(format!("asked by   {}, first at {}", self.pending.requesters.join(", "), self.pending.asked));
         let approvers = if self.pending.approvers.is_empty() { "nobody" } else { &*self.pending.approvers.join(", ") };
         lines.push(format!("approved   by {approvers}; it takes {}", self.pending.needed));
+        for person in &self.pending.uncounted {
+            lines.push(format!(
+                "           {person}'s approval does not count now: no such person, no grant, frozen, or among who asked"
+            ));
+        }
         lines.push(format!("until      {}", self.pending.expires));
         lines.extend(self.pending.keys.iter().map(|key| format!("key        {key}")));
         lines.push(format!("compared   with {}", self.against));
