@@ -162,7 +162,7 @@ impl Generate {
             output.note(&format!(
                 "nothing can be signed for {roles} of {repository} yet, because no version is known to begin at:"
             ));
-            output.note("  a new repository: make its next key with --new-repository");
+            output.note(&format!("  a new repository: sealward guard seed --repository {repository} --new-repository"));
             output.note(&format!(
                 "  one that is published: sealward guard seed --repository {repository} --role {} FILE",
                 unseeded.first().map_or("ROLE", String::as_str)

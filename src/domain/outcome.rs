@@ -118,7 +118,7 @@ reasons! {
     ExpiryTooFar "expiry-too-far" Denied PermissionDenied 77 "Set an earlier expires, or raise max_expiry of the role.";
     NoDelegateGrant "no-delegate-grant" Denied PermissionDenied 77 "These delegations differ from those of the newest released metadata: besides `sign`, changing them takes a grant of the verb `delegate`. Keep them as they are, or ask somebody who has it.";
     // What was released before.
-    Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository` (when its keys are made already, destroy the pending one that this makes with `sealward key destroy`); an existing one with `sealward guard seed FILE` from its published metadata.";
+    Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, or with `sealward guard seed --new-repository` when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
     Rollback "rollback" Denied FailedPrecondition 77 "A higher version was released. Take the released version and add one.";
     Equivocation "equivocation" Denied FailedPrecondition 77 "This version was released with other bytes. Publish those (`sealward guard republish` gives them back), or take the next version.";
     VersionStep "version-step" Denied PermissionDenied 77 "Versions advance by max_version_step at most; take a nearer one, or raise it by policy.";

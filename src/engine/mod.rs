@@ -6,6 +6,7 @@
 mod approve;
 mod audit;
 mod audited;
+mod begin;
 mod counted;
 mod destroy;
 mod explain;

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::examples::example;
 use super::rotation_page::{commands, typed};
-use crate::support::World;
+use crate::support::{World, targets, tomorrow};
 
 #[test]
 fn a_newcomer_who_types_the_page_goes_from_an_empty_daemon_to_a_first_release() {
@@ -32,9 +32,18 @@ fn a_first_key_without_new_repository_says_that_nothing_can_be_signed() {
     let talk = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{talk}");
     assert!(talk.contains("nothing can be signed for timestamp of demo yet"), "{talk}");
-    assert!(talk.contains("--new-repository") && talk.contains("sealward guard seed --repository demo"), "{talk}");
-    let arguments = ["--json", "key", "generate", "--repository", "demo", "--role", "snapshot", "--new-repository"];
-    let output = world.sealward(&arguments);
+    assert!(talk.contains("sealward guard seed --repository demo --role timestamp FILE"), "{talk}");
+    // As it is told.
+    let seed = ["guard", "seed", "--repository", "demo", "--new-repository"];
+    assert!(talk.contains(&format!("sealward {}", seed.join(" "))), "{talk}");
+    assert_eq!(world.sealward(&seed).status.code(), Some(0));
+    let output = world.sealward(&["--json", "key", "generate", "--repository", "demo", "--role", "snapshot"]);
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(answer["unseeded"], serde_json::json!([]), "the next key may still say so: {answer}");
+    assert_eq!((&answer["unseeded"], &answer["key"]["state"]), (&serde_json::json!([]), &"active".into()), "{answer}");
+    world.key("demo", "targets", false);
+    world.sign("demo", "targets", &targets(1, &tomorrow())).unwrap();
+    let again = world.sealward(&seed);
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert_eq!(again.status.code(), Some(77), "{told}");
+    assert!(told.starts_with("denied: not-new-repository: "), "{told}");
 }

@@ -634,10 +634,14 @@ pub struct SeedGuardRequest {
     /// The published, signed metadata file.
     #[prost(bytes = "bytes", tag = "3")]
     pub file: ::prost::bytes::Bytes,
+    /// Nothing of the repository was ever published: the guards of all its roles begin at 0, as with GenerateKey's new_repository,
+    /// and no key is made. Role and file are empty then.
+    #[prost(bool, tag = "4")]
+    pub new_repository: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SeedGuardResponse {
-    /// Where the guard begins.
+    /// Where the guard begins. 0 for a new repository.
     #[prost(uint64, tag = "1")]
     pub version: u64,
     /// What cannot be known, in words.
