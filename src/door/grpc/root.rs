@@ -83,7 +83,7 @@ impl RootService for Door {
             if new_repository {
                 if !role.is_empty() || !file.is_empty() {
                     let detail = "new_repository: all roles begin at 0, so that neither role nor file goes with it";
-                    return Err(Denial::new(Reason::Malformed, detail).into());
+                    return Err(Denial::new(Reason::Malformed, detail));
                 }
                 door.engine.begin_repository(&call, &repository).await?;
                 return Ok(v1::SeedGuardResponse::default());
