@@ -24,9 +24,16 @@ pub(super) struct Locks {
 }
 
 #[derive(Debug)]
-struct Shared<K>(Mutex<HashMap<K, Arc<AsyncMutex<()>>>>);
+struct Shared<K>(Mutex<Known<K>>);
 
-/// How many idle locks are kept before they are swept.
+#[derive(Debug)]
+struct Known<K> {
+    locks: HashMap<K, Arc<AsyncMutex<()>>>,
+    /// At so many, those that nobody holds or waits for are forgotten.
+    sweep_at: usize,
+}
+
+/// How many locks are kept at least before the idle ones are swept.
 const IDLE: usize = 1024;
 
 impl Locks {
@@ -49,15 +56,18 @@ impl Locks {
 
 impl<K> Default for Shared<K> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Known { locks: HashMap::new(), sweep_at: IDLE }))
     }
 }
 
 impl<K: Hash + Eq> Shared<K> {
     fn get(&self, name: K) -> Arc<AsyncMutex<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if locks.len() > IDLE {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { locks, sweep_at } = &mut *known;
+        if locks.len() >= *sweep_at {
             locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            // Where all are in use, such as by one request for thousands of roles, not again at the next one.
+            *sweep_at = locks.len().saturating_mul(2).max(IDLE);
         }
         Arc::clone(locks.entry(name).or_default())
     }
@@ -66,6 +76,20 @@ impl<K: Hash + Eq> Shared<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn idle_locks_are_forgotten_and_those_in_use_are_not() {
+        let locks = Locks::default();
+        let names = |from: usize, to: usize| -> BTreeSet<Name> {
+            (from..to).map(|number| (format!("r{number}").parse().unwrap(), Role::Timestamp)).collect()
+        };
+        let known = || locks.guards.0.lock().unwrap().locks.len();
+        let held = locks.guards(names(0, 3 * IDLE), "greedy").await;
+        assert_eq!(known(), 3 * IDLE);
+        drop(held);
+        drop(locks.guards(names(9000, 9000 + 2 * IDLE), "greedy").await);
+        assert!(known() <= 2 * IDLE + 1, "{}", known());
+    }
 
     /// Twenty requests of one caller wait for a guard when another caller's first one comes.
     #[tokio::test]
