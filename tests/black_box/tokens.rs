@@ -400,7 +400,7 @@ fn strangers_of_an_issuer_are_one_caller_with_small_messages_and_may_still_ask_w
         claims["sub"] = json!(format!("repo:evil/{name}"));
         scene.key.token(&claims)
     };
-    fs::write(scene.world.path("large.json"), "x".repeat(100 << 10)).unwrap();
+    fs::write(scene.world.path("large.json"), format!("\"{}\"", "x".repeat(100 << 10))).unwrap();
     let large = ["sign", "--repository", "demo", "--role", "timestamp", "large.json"];
     for name in ["one", "two"] {
         let token = stranger(name);
