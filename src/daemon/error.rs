@@ -86,7 +86,7 @@ impl DaemonError {
             Self::Config(_) | Self::Listener { .. } | Self::Tokens(_) | Self::LogKey { .. } | Self::File { .. } => 78,
             Self::Ledger(error) | Self::Start(StartError::Ledger(error)) => error.exit_code(),
             Self::Start(StartError::OfflineKeyHere(_)) => 77,
-            Self::Keystore { error, .. } => error.denial().reason.exit_code(),
+            Self::Keystore { error, .. } => error.exit_code(),
             Self::SocketInUse { .. } | Self::Latched(_) => 69,
             Self::Start(StartError::Keystore { denial, .. }) => denial.reason.exit_code(),
             Self::Runtime(_) => 71,
