@@ -25,7 +25,9 @@ pub(super) use self::bind::SocketFile;
 pub(super) use self::tls::{Terms, Tls};
 use super::DaemonError;
 use crate::config::Configuration;
-use crate::config::settings::{LimitSettings, ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
+use crate::config::settings::{
+    LimitSettings, ListenerKind, ListenerSettings, TcpCallers, TcpEndpoint, TcpSettings, UnixEndpoint,
+};
 use crate::door::grpc::{Health, InFlight, routes};
 use crate::door::limits::{Limits, LimitsInForce};
 use crate::door::peer::Bearers;
@@ -76,6 +78,16 @@ fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.cipher_suites.retain(|suite| suite.tls13().is_some());
     Arc::new(provider)
+}
+
+/// What is wrong with the files of a listener that hold no secret.
+pub(super) fn unfit_files(tcp: &TcpSettings) -> Vec<String> {
+    let certificate = callers::certificates(&tcp.server.certificate).err();
+    let callers = match &tcp.callers {
+        TcpCallers::Certificates(mtls) => callers::Callers::of(mtls).err(),
+        TcpCallers::Tokens => None,
+    };
+    certificate.into_iter().chain(callers).collect()
 }
 
 /// The metrics socket: for us and for root.
