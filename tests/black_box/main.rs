@@ -25,6 +25,7 @@ mod rotation;
 mod rotation_kills;
 mod rotation_page;
 mod sign_stream;
+mod start_up;
 mod switches;
 mod thresholds;
 mod tokens;
