@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use sealward::domain::name::Sha256Digest;
 use sealward::domain::outcome::Reason;
 use serde_json::Value;
 
@@ -36,6 +37,17 @@ fn wrong_usage_ends_with_64_and_says_how_it_is_done() {
         assert!(output.stdout.is_empty(), "{arguments:?}");
         assert!(stderr(&output).contains("--help") || stderr(&output).contains("Usage:"), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn an_option_that_stands_before_the_noun_is_said_to_when_it_comes_after() {
+    for option in ["--cert", "--key", "--ca", "--token-file"] {
+        let output = sealward(&["whoami", option, "file"]);
+        assert_eq!(output.status.code(), Some(64));
+        let told = format!("{option} stands before the noun: sealward {option} ... NOUN");
+        assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+    }
+    assert!(!stderr(&sealward(&["whoami", "--nonsense"])).contains("before the noun"));
 }
 
 #[test]
@@ -114,6 +126,40 @@ fn a_broken_envelope_is_denied_before_anything_is_sent() {
     let output = with_input(&["sign", "--repository", "a", "--role", "timestamp", "-"], b"{\"signed\":{}}");
     assert_eq!(output.status.code(), Some(77));
     assert!(stderr(&output).starts_with("denied: malformed-metadata: "), "{}", stderr(&output));
+}
+
+#[test]
+fn a_digest_is_that_of_what_sign_sends_whatever_the_file_looks_like() {
+    let digest = |input: &[u8]| {
+        let output = with_input(&["digest", "-"], input);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let canonical = br#"{"_type":"targets","version":1}"#;
+    let of_signed = format!("{}\n", Sha256Digest::of(canonical));
+    assert_eq!(digest(canonical), of_signed);
+    let pretty = b"{\n \"signatures\": [{\"keyid\": \"a\", \"sig\": \"01\"}],\n \"signed\": {\"version\": 1, \"_type\": \"targets\"}\n}\n";
+    assert_eq!(digest(pretty), of_signed, "neither white space nor signatures nor order count");
+    let output = with_input(&["--json", "digest", "-"], pretty);
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&object["v"], &object["bytes"]), (&1.into(), &canonical.len().into()));
+}
+
+#[test]
+fn what_is_no_json_is_called_so_and_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let notes = dir.path().join("notes.txt");
+    fs::write(&notes, "- bump targets\n").unwrap();
+    let notes = notes.to_str().unwrap();
+    for arguments in [&["sign", "--repository", "a", "--role", "targets", notes][..], &["digest", notes]] {
+        let output = sealward(arguments);
+        assert_eq!(output.status.code(), Some(77), "{arguments:?}");
+        assert!(
+            stderr(&output).contains(&format!("{notes} is no JSON that could be signed: byte ")),
+            "{}",
+            stderr(&output)
+        );
+    }
 }
 
 #[test]

@@ -53,6 +53,9 @@ impl Keygen {
             output.note("warning: a work factor below 18 is for rehearsals: the passphrase is cheap to guess");
         }
         let unseal = passphrase::of_new_key(&opener, work_factor, &name)?;
+        if passphrase::is_short(&unseal) {
+            output.note("warning: the passphrase is short: whoever copies the medium can guess it. Four random words are longer");
+        }
         let directory = medium.keys(&name);
         if !directory.exists() {
             software::create(&directory, &unseal)?;

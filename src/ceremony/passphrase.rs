@@ -30,6 +30,17 @@ pub(super) fn of_new_key(opener: &Opener, work_factor: u8, name: &HolderName) ->
     Ok(Unseal::Passphrase { passphrase, work_factor })
 }
 
+/// Characters. Four words of the usual lists are longer, and a single word is not.
+const SHORT_PASSPHRASE: usize = 12;
+
+/// Whether it is a passphrase that is found by trying. Told and not refused: a rehearsal may have any.
+pub(super) fn is_short(unseal: &Unseal) -> bool {
+    match unseal {
+        Unseal::Passphrase { passphrase, .. } => passphrase.expose_secret().chars().count() < SHORT_PASSPHRASE,
+        Unseal::Identity(_) => false,
+    }
+}
+
 /// What opens a key that is there.
 pub(super) fn of_key(opener: &Opener, name: &HolderName) -> Result<Unseal, CeremonyError> {
     // The work factor of an existing key stands in its file.

@@ -1,5 +1,9 @@
 //! Where the command line meets `tuf`: payloads out of files, and files out of signatures.
 
+use std::path::Path;
+
+use super::error::CliError;
+use super::input;
 use crate::client::{MESSAGE_LIMIT_BYTES, messages};
 use crate::domain::name::Sha256Digest;
 use crate::domain::outcome::Denial;
@@ -15,6 +19,16 @@ pub(super) struct Payload {
 }
 
 impl Payload {
+    /// From the file at a path, or from standard input for `-`. What is no JSON is named here: the daemon would only say
+    /// that it is not canonical, which no file has to be.
+    pub(super) fn read(path: &Path) -> Result<Self, CliError> {
+        let file = input::read(path)?;
+        if let Err(error) = parse_lenient(&file, Limits::of_bytes(MESSAGE_LIMIT_BYTES)) {
+            return Err(CliError::NoJson { path: path.display().to_string(), cause: error.to_string() });
+        }
+        Ok(Self::of_file(file)?)
+    }
+
     /// From a file that is either the canonical bytes of `signed`, which are taken as they are, or metadata around it
     /// with any number of signatures, whose `signed` is written canonically.
     pub(super) fn of_file(file: Vec<u8>) -> Result<Self, Denial> {

@@ -68,13 +68,13 @@ pub(super) struct Show {
 #[command(after_help = "\
 Examples:
   sealward approve accept 5f2b4c0e9d8a7b6c5d4e3f2a1b0c9d8e
-  sealward approve accept 5f2b4c0e9d8a7b6c5d4e3f2a1b0c9d8e --digest \"$(sha256sum < signed.json | cut -c1-64)\"")]
+  sealward approve accept 5f2b4c0e9d8a7b6c5d4e3f2a1b0c9d8e --digest \"$(sealward digest targets.json)\"")]
 pub(super) struct Accept {
     /// Its name
     id: PendingId,
     #[command(flatten)]
     against: Against,
-    /// SHA-256 of the bytes that you mean to approve, instead of being asked
+    /// SHA-256 of what you mean to approve, as `sealward digest FILE` prints it, instead of being asked
     #[arg(long, value_name = "SHA256")]
     digest: Option<Sha256Digest>,
 }
@@ -166,7 +166,7 @@ impl Accept {
         match digest {
             Some(digest) if digest == seen.digest => {}
             Some(digest) => {
-                let detail = format!("what waits as {id} has digest {}, not {digest}", seen.digest);
+                let detail = format!("what waits as {id} has digest {}, not {digest}; {NOT_OF_FILES}", seen.digest);
                 return Err(Denial::new(Reason::ApprovalDigest, detail).into());
             }
             None => ask(&seen)?,
@@ -176,6 +176,10 @@ impl Accept {
         judged(pending, changed, "you had approved it before", output)
     }
 }
+
+/// Most digests that differ were taken from the wrong bytes.
+const NOT_OF_FILES: &str = "the digest of a whole file, or of JSON with white space, never matches: take it with \
+                            `sealward digest FILE`";
 
 /// The groups that a person types must come from what was read, so that nobody approves by habit.
 fn ask(seen: &Seen) -> Result<(), CliError> {

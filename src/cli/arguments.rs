@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use super::{approve, audit, config, freeze, guard, key, latch, man, root, rotation, sign, sign_batch, verify};
+use super::{approve, audit, config, digest, freeze, guard, key, latch, man, root, rotation, sign, sign_batch, verify};
 use crate::client::Server;
 
 /// Sign TUF metadata through a sealward daemon, and look after its keys, roots, guards and audit log.
@@ -75,6 +75,9 @@ pub(super) enum Noun {
     /// Show what `sign` would answer, without signing; exits as `sign` would
     #[command(after_help = sign::EXPLAIN_EXAMPLES)]
     Explain(sign::Explain),
+    /// Print the digest that approvers compare: of what `sign` would send of a file, without a daemon
+    #[command(after_help = digest::EXAMPLES)]
+    Digest(digest::Digest),
     /// Verify published metadata under a root that you trust, without a daemon
     #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Verify),

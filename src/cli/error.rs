@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::client::{ClientError, exit, printable};
@@ -35,6 +36,14 @@ pub(crate) enum CliError {
     /// A configuration file has mistakes. Do not retry; correct it.
     #[error("{0}")]
     Configuration(ConfigErrors),
+    /// What is to be signed is no JSON. Do not retry; give metadata.
+    #[error("{} is no JSON that could be signed: {}", printable(path), printable(cause))]
+    NoJson {
+        /// The file, or `-`.
+        path: String,
+        /// Where and why.
+        cause: String,
+    },
     /// An input cannot be read. Do not retry before it can.
     #[error("cannot read {}: {source}", printable(path))]
     Input {
@@ -84,6 +93,7 @@ impl CliError {
             Self::Denial(denial) | Self::Unverified(denial) => denial.reason.exit_code(),
             Self::Integrity(_) => Reason::LedgerIntegrity.exit_code(),
             Self::Configuration(_) => ConfigErrors::EXIT_CODE,
+            Self::NoJson { .. } => Reason::NotCanonical.exit_code(),
             Self::Input { .. } => exit::NO_INPUT,
             Self::File { .. } | Self::Stdout(_) => exit::IO,
             Self::Runtime(_) => exit::TEMPORARY,
@@ -94,7 +104,8 @@ impl CliError {
     pub(super) fn lines(&self) -> Vec<String> {
         // clap's own text has the usage in it, and ends with where to find help.
         if let Self::CommandLine(error) = self {
-            return vec![error.to_string().trim_end().to_owned()];
+            let text = error.to_string().trim_end().to_owned();
+            return std::iter::once(text).chain(misplaced(error)).collect();
         }
         // Every mistake has a line of its own, escaped where it was made.
         if let Self::Configuration(errors) = self {
@@ -136,6 +147,7 @@ impl CliError {
             Self::Denial(denial) | Self::Unverified(denial) => Some(denial.reason.name()),
             Self::Integrity(_) => Some(Reason::LedgerIntegrity.name()),
             Self::Configuration(_) => Some("configuration"),
+            Self::NoJson { .. } => Some(Reason::NotCanonical.name()),
             Self::Input { .. } => Some("unreadable-input"),
             Self::File { .. } | Self::Stdout(_) => Some("unwritable-output"),
             Self::Runtime(_) => Some("no-resources"),
@@ -166,6 +178,9 @@ impl CliError {
                     .into()
             }
             Self::Configuration(_) => "Correct the file; docs/configuration.md has every key.".into(),
+            Self::NoJson { .. } => {
+                "Give TUF metadata: the JSON of `signed` alone, or with its signatures around it.".into()
+            }
             Self::Input { .. } => "Check the path and its permissions.".into(),
             Self::File { .. } | Self::Stdout(_) => "Check the path, its permissions and the room on its disk.".into(),
             Self::Runtime(_) => "Free memory or file descriptors.".into(),
@@ -188,6 +203,15 @@ impl CliError {
             _ => None,
         }
     }
+}
+
+/// Options that stand before the noun are unknown after it; clap would only say that.
+fn misplaced(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = option.split(['=', ' ']).next()?;
+    let before = ["--ca", "--cert", "--key", "--token-file", "--audience"].contains(&name);
+    (error.kind() == ErrorKind::UnknownArgument && before)
+        .then(|| format!("\n{name} stands before the noun: sealward {name} ... NOUN"))
 }
 
 #[cfg(test)]

@@ -117,12 +117,20 @@ impl Freeze {
 impl Thaw {
     pub(super) async fn run(self, session: &Session, output: &mut Output) -> Result<u8, CliError> {
         let request = messages::ThawRequest { scope: Some(self.scope.message()) };
-        let messages::ThawResponse { changed } = session.client().await?.thaw(request).await?;
+        let messages::ThawResponse { changed, covering, others } = session.client().await?.thaw(request).await?;
         if output.is_json() {
-            return output.json(&json!({ "v": 1, "changed": changed })).map(|()| DONE);
+            let covering: Vec<_> = covering.iter().map(json::freeze).collect();
+            let object = json!({ "v": 1, "changed": changed, "covering": covering, "others": others });
+            return output.json(&object).map(|()| DONE);
         }
-        output.line(if changed { "thawed" } else { "this scope was not frozen" })?;
-        output.note("Freezes of other scopes stay: `sealward status` lists them.");
+        output.line(if changed { "thawed" } else { "this scope was not frozen by itself" })?;
+        for freeze in &covering {
+            let undo = arguments(&freeze.scope.clone().unwrap_or_default());
+            output.line(&format!("STILL FROZEN by {}: sealward thaw {undo}", freeze.covers))?;
+        }
+        if others > 0 {
+            output.note(&format!("Freezes of other scopes stay ({others}): `sealward status` lists them."));
+        }
         Ok(DONE)
     }
 }

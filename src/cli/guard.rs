@@ -21,7 +21,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Guard {
-    /// Begin a role's guard at published metadata that verifies under the trusted root
+    /// Begin a role's guard at published metadata that verifies under the trusted root, or those of a new repository at 0
     Seed(Seed),
     /// Show what was released, per role
     Show(Show),
@@ -33,16 +33,23 @@ pub(super) enum Guard {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sealward guard seed --repository acme/app --role snapshot 41.snapshot.json")]
+#[command(after_help = "\
+Examples:
+  sealward guard seed --repository acme/app --role snapshot 41.snapshot.json
+  sealward guard seed --repository acme/app --new-repository")]
 pub(super) struct Seed {
     /// The repository
     #[arg(long, value_name = "REPOSITORY")]
     repository: RepositoryName,
     /// The role
-    #[arg(long, value_name = "ROLE")]
-    role: Role,
+    #[arg(long, value_name = "ROLE", required_unless_present = "new_repository")]
+    role: Option<Role>,
+    /// Nothing of this repository was ever published, and its keys are made: every role begins at 0
+    #[arg(long, conflicts_with_all = ["role", "file"])]
+    new_repository: bool,
     /// The newest published, signed metadata of the role; - is standard input
-    file: PathBuf,
+    #[arg(required_unless_present = "new_repository")]
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -106,13 +113,20 @@ impl Guard {
 
 impl Seed {
     async fn run(self, session: &Session, output: &mut Output) -> Result<u8, CliError> {
-        let Self { repository, role, file } = self;
-        let file = input::read(&file)?.into();
-        let request = messages::SeedGuardRequest { repository: repository.into(), role: role.into(), file };
+        let Self { repository, role, new_repository, file } = self;
+        let request = messages::SeedGuardRequest {
+            repository: repository.to_string(),
+            role: role.map(String::from).unwrap_or_default(),
+            file: file.map(|file| input::read(&file)).transpose()?.unwrap_or_default().into(),
+            new_repository,
+        };
         let messages::SeedGuardResponse { version, caution } = session.client().await?.seed_guard(request).await?;
         if output.is_json() {
             output.json(&json!({ "v": 1, "version": version, "caution": caution }))?;
             return Ok(DONE);
+        }
+        if new_repository {
+            return output.line(&format!("seeded: no role of {repository} has released anything")).map(|()| DONE);
         }
         output.line(&format!("seeded at version {version}"))?;
         if !caution.is_empty() {

@@ -83,6 +83,7 @@ pub(super) fn pending(pending: &Pending) -> Value {
         approvers,
         asked,
         expires,
+        uncounted,
     } = pending;
     json!({
         "id": id,
@@ -101,6 +102,7 @@ pub(super) fn pending(pending: &Pending) -> Value {
         "approvers": approvers,
         "asked": asked,
         "expires": expires,
+        "uncounted": uncounted,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::tuf::key_id::{default_form, forms};
 pub(super) const EXAMPLES: &str = "\
 Examples:
   sealward key generate --repository acme/app --role timestamp --role snapshot --new-repository
+  sealward key generate --repository acme/app --role targets
   sealward key list --repository acme/app";
 
 #[derive(Debug, Subcommand)]
@@ -28,7 +29,7 @@ pub(super) enum Key {
     List(List),
     /// Show one key record
     Show(Show),
-    /// Make a pending successor of a role's key, and show what the next root must change
+    /// Make a pending successor of a role's key, and show what the next roots must change
     Rotate(Rotate),
     /// Let a key that no root lists sign no more, for ever
     Retire(Retire),
@@ -56,7 +57,7 @@ pub(super) struct Generate {
     /// ed25519, ecdsa-p256, ecdsa-p384, rsa-pss-2048, rsa-pss-3072 or rsa-pss-4096 [default: the policy's]
     #[arg(long, value_name = "ALGORITHM")]
     algorithm: Option<Algorithm>,
-    /// Begin a new repository: its guards start at 0
+    /// Begin a new repository, with its first key: versions start at 1. Without it nothing is signed before `guard seed`
     #[arg(long)]
     new_repository: bool,
 }
@@ -149,8 +150,25 @@ impl Generate {
             algorithm: algorithm.map(String::from).unwrap_or_default(),
             new_repository,
         };
-        let messages::GenerateKeyResponse { key } = session.client().await?.generate_key(request).await?;
-        print_key(&key.ok_or(ClientError::Incomplete("key"))?, output)
+        let messages::GenerateKeyResponse { key, unseeded } = session.client().await?.generate_key(request).await?;
+        let key = key.ok_or(ClientError::Incomplete("key"))?;
+        if output.is_json() {
+            output.json(&json!({ "v": 1, "key": json::key(&key), "unseeded": unseeded }))?;
+            return Ok(DONE);
+        }
+        print_key_fields(&key, output)?;
+        if !unseeded.is_empty() {
+            let (roles, repository) = (unseeded.join(" and "), &key.repository);
+            output.note(&format!(
+                "nothing can be signed for {roles} of {repository} yet, because no version is known to begin at:"
+            ));
+            output.note(&format!("  a new repository: sealward guard seed --repository {repository} --new-repository"));
+            output.note(&format!(
+                "  one that is published: sealward guard seed --repository {repository} --role {} FILE",
+                unseeded.first().map_or("ROLE", String::as_str)
+            ));
+        }
+        Ok(DONE)
     }
 }
 
@@ -195,7 +213,7 @@ impl Rotate {
         }
         output.note("the successor is pending until a staged root lists it:");
         print_table(std::slice::from_ref(&key), output)?;
-        output.note("the next root must change:");
+        output.note("the next root adds it, the one after (`then`) takes the old key away:");
         output.json_text(&root_change_json)?;
         Ok(DONE)
     }

@@ -9,6 +9,7 @@ mod approve;
 mod arguments;
 mod audit;
 mod config;
+mod digest;
 mod error;
 mod freeze;
 mod guard;
@@ -66,6 +67,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<u8, CliError> {
             Noun::Sign(command) => command.run(&session, output).await,
             Noun::SignBatch(command) => command.run(&session, output).await,
             Noun::Explain(command) => command.run(&session, output).await,
+            Noun::Digest(command) => command.run(output),
             Noun::Verify(command) => command.run(output),
             Noun::Key(verb) => verb.run(&session, output).await,
             Noun::Root(verb) => verb.run(&session, output).await,

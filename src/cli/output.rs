@@ -66,8 +66,10 @@ impl Output {
         rows.iter().try_for_each(|row| self.row(row, &widths))
     }
 
-    /// Talk.
-    pub(super) fn note(&self, text: &str) {
+    /// Talk. What was printed before stands before it, also on a terminal.
+    pub(super) fn note(&mut self, text: &str) {
+        // Whoever prints next is told of a broken standard output.
+        let _ = self.stdout.flush();
         // Nobody is left to tell when stderr is closed.
         let _ = writeln!(io::stderr(), "{}", printable(text));
     }

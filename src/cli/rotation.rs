@@ -46,15 +46,34 @@ impl Rotation {
         output.line(&format!("repository  {repository}, rotation {phase}"))?;
         for (index, step) in steps.iter().enumerate() {
             let RotationStep { name, state, seen_here, detail, command } = step;
-            let yours = if *seen_here { "" } else { " (yours: not seen from here)" };
+            let yours = match (seen_here, state.as_str()) {
+                (true, _) => "",
+                (false, "done") => " (taken as done, by your `root publish`)",
+                (false, _) => " (yours: not seen from here)",
+            };
             output.line(&format!("{}. {state:<7} {name:<17} {detail}{yours}", index + 1))?;
             if state == "next" && !command.is_empty() {
                 output.line(&format!("           $ {command}"))?;
+            }
+            if state == "next"
+                && !seen_here
+                && let Some((unseen, word)) = word_after(&steps, index)
+            {
+                let (first, last) = (index + 1, index + unseen);
+                output.line(&format!("           when {first} to {last} are done: $ {word}"))?;
             }
         }
         notes.iter().try_for_each(|note| output.line(&format!("note: {note}")))?;
         Ok(DONE)
     }
+}
+
+/// How many steps from this one on the daemon cannot see, and the command by which it is told that they are done.
+fn word_after(steps: &[RotationStep], index: usize) -> Option<(usize, &str)> {
+    let rest = steps.get(index..)?;
+    let unseen = rest.iter().take_while(|step| !step.seen_here).count();
+    let told = rest.get(unseen).filter(|step| !step.command.is_empty())?;
+    Some((unseen, &told.command))
 }
 
 fn step_json(step: &RotationStep) -> serde_json::Value {

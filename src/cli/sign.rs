@@ -12,6 +12,7 @@ use super::session::Session;
 use super::{DONE, input, json};
 use crate::client::{ClientError, Refused, messages};
 use crate::domain::name::{RepositoryName, Role};
+use crate::domain::outcome::Reason;
 use crate::domain::public_key::KeyId;
 
 pub(super) const SIGN_EXAMPLES: &str = "\
@@ -66,7 +67,7 @@ struct Request {
 impl Request {
     fn read(self) -> Result<(messages::SignRequest, Payload), CliError> {
         let Self { repository, role, key, tuf_key_id, snapshot_file, raw, file } = self;
-        let payload = Payload::of_file(input::read(&file)?)?;
+        let payload = Payload::read(&file)?;
         let snapshot_file = snapshot_file.map(|file| input::read(&file)).transpose()?.unwrap_or_default();
         let request = messages::SignRequest {
             repository: repository.into(),
@@ -213,6 +214,9 @@ fn explain_text(answer: &messages::ExplainResponse, output: &mut Output) -> Resu
         (_, true) => output.line("would be signed")?,
         (None, false) => output.line("would be refused")?,
         (Some(messages::Refusal { reason, outcome, detail, advice, approval: _ }), false) => {
+            // The word that `sign` has for it: somebody else has to do something first.
+            let waits = reason == Reason::AwaitsApproval.name();
+            let outcome = if waits { "pending" } else { outcome };
             output.line(&format!("would be {outcome}: {reason}: {detail}"))?;
             output.line(&format!("  do:      {advice}"))?;
         }

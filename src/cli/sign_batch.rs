@@ -14,7 +14,7 @@ use super::adapters::Payload;
 use super::error::CliError;
 use super::output::Output;
 use super::session::Session;
-use super::{DONE, input, json, sign};
+use super::{DONE, json, sign};
 use crate::client::messages::sign_batch_result::Result as Item;
 use crate::client::{BATCH_LIMIT, ClientError, Refused, messages};
 use crate::domain::name::{RepositoryName, Role};
@@ -63,10 +63,7 @@ impl SignBatch {
     pub(super) async fn run(self, session: &Session, output: &mut Output) -> Result<u8, CliError> {
         let Self { repository, out, raw, items } = self;
         let names = distinct_names(&items)?;
-        let payloads = items
-            .iter()
-            .map(|item| Ok(Payload::of_file(input::read(&item.file)?)?))
-            .collect::<Result<Vec<_>, CliError>>()?;
+        let payloads = items.iter().map(|item| Payload::read(&item.file)).collect::<Result<Vec<_>, CliError>>()?;
         let requests = items.iter().zip(&payloads).map(|(item, payload)| messages::SignRequest {
             repository: repository.clone().into(),
             role: item.role.clone().into(),

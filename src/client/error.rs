@@ -155,6 +155,9 @@ impl ClientError {
                 "Check what hands out the token; a GitHub Actions job needs `permissions: id-token: write`. docs/ci.md has each way."
             }
             Self::KeyFileExposed { .. } => "Make it readable by its owner alone: chmod 600.",
+            Self::TlsFilesInvalid(cause) if cause.contains("UnsupportedCertVersion") => {
+                "The certificate is X.509 v1: have a v3 one made, with a URI or DNS subject alternative name."
+            }
             Self::TlsFilesInvalid(_) => "--ca and --cert are PEM certificates, --key is the PEM private key of --cert.",
             Self::Connect { advice, .. } => advice,
             Self::TooLarge { .. } | Self::TooLargeForDaemon { .. } => Reason::PayloadTooLarge.advice(),
@@ -167,6 +170,7 @@ impl ClientError {
             Self::Transport { code: Code::Unimplemented, .. } => {
                 "The daemon does not have this call: it is older than this program, or another service listens there."
             }
+            Self::Transport { detail, .. } if detail.contains(ALERT) => advice_of_alert(detail),
             Self::Transport { .. } => {
                 "Check that a sealward daemon listens there; where it demands a client certificate, give --cert and --key."
             }
@@ -194,7 +198,7 @@ impl ClientError {
             code => {
                 let detail = with_causes(status.message(), status.source());
                 // The transport calls it unknown or cancelled: the daemon's TLS turned us away, or the connection broke.
-                let turned_away = detail.contains("received fatal alert");
+                let turned_away = detail.contains(ALERT);
                 let broken = turned_away || code == Code::Cancelled || has_io_error(status);
                 let code = if broken { Code::Unavailable } else { code };
                 Self::Transport { code, detail }
@@ -237,6 +241,25 @@ impl ClientError {
             cause: format!("no connection within {} s", timeout.as_secs_f32()),
             advice: "Something accepts and does not answer: is it a sealward daemon, and is it overloaded?",
         }
+    }
+}
+
+/// What stands before the name of an alert, by which the other side of a TLS connection ends it.
+const ALERT: &str = "received fatal alert: ";
+
+/// What the daemon says of a client certificate (RFC 8446, section 6.2).
+fn advice_of_alert(detail: &str) -> &'static str {
+    let named = |alert: &str| detail.split(ALERT).skip(1).any(|rest| rest.starts_with(alert));
+    if named("UnknownC") {
+        "The daemon's client_ca did not sign the certificate of --cert. Take one that it did, or have the authority added there."
+    } else if named("CertificateRequired") {
+        "The daemon demands a client certificate: give --cert and --key."
+    } else if named("CertificateExpired") {
+        "The certificate of --cert is expired, or one of the two clocks is wrong."
+    } else if named("CertificateRevoked") || named("AccessDenied") {
+        "The daemon turns the certificate of --cert away: it is revoked there, or no revocation list is about it."
+    } else {
+        "The daemon's TLS turned the connection away: look at --cert, and at the daemon's log."
     }
 }
 
@@ -317,6 +340,20 @@ mod tests {
         assert_eq!(code(Status::unimplemented("")), 76);
         assert_eq!(code(Status::unauthenticated("")), 77);
         assert_eq!(code(Status::unknown("")), 76);
+    }
+
+    #[test]
+    fn a_certificate_that_is_turned_away_is_told_why() {
+        let advice = |cause: &str| {
+            let status = Status::unknown(format!("transport error: received fatal alert: {cause}"));
+            ClientError::from_call(&status, TIMEOUT, 0).advice().to_owned()
+        };
+        assert!(advice("UnknownCA").contains("client_ca did not sign"));
+        assert!(advice("CertificateRequired").contains("give --cert and --key"));
+        assert!(advice("CertificateExpired").contains("expired"));
+        assert!(advice("HandshakeFailure").contains("turned the connection away"));
+        let v1 = ClientError::TlsFilesInvalid("invalid peer certificate: Other(UnsupportedCertVersion)".into());
+        assert!(v1.advice().contains("X.509 v1"));
     }
 
     #[test]

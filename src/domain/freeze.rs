@@ -41,6 +41,15 @@ impl FreezeScope {
         }
     }
 
+    /// Whether this is larger than the other scope and freezes all of it. What a key or a caller belongs to is not known here.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, other) => *other != Self::All,
+            (Self::Repository(whole), Self::Role(repository, _)) => whole == repository,
+            _ => false,
+        }
+    }
+
     /// Every kind.
     pub const KINDS: [&'static str; 5] = ["all", "repository", "role", "caller", "key"];
 }

@@ -94,7 +94,7 @@ macro_rules! reasons {
 
 reasons! {
     // Who asks.
-    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "Connect over the unix socket, with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name, or with an OIDC token that a configured issuer made for this daemon's audience.";
+    Unauthenticated "unauthenticated" Denied Unauthenticated 77 "The detail says what was wrong, and docs/ci.md what to do about each token. Callers come over the unix socket, with a client certificate that the configured CA signed and that has a DNS or URI subject alternative name, or with an OIDC token that a configured issuer made for this daemon's audience.";
     IssuerUnavailable "issuer-unavailable" Failed Unavailable 75 "The keys of the token's issuer could not be fetched, so that nobody knows whether the token is good. Try again; `sealward status` over the unix socket says why.";
     NoGrant "no-grant" Denied PermissionDenied 77 "Check the spelling of repository and role; `sealward whoami` lists what you may do. Otherwise ask an administrator for a grant of this verb, role and repository.";
     // What is asked for.
@@ -118,7 +118,7 @@ reasons! {
     ExpiryTooFar "expiry-too-far" Denied PermissionDenied 77 "Set an earlier expires, or raise max_expiry of the role.";
     NoDelegateGrant "no-delegate-grant" Denied PermissionDenied 77 "These delegations differ from those of the newest released metadata: besides `sign`, changing them takes a grant of the verb `delegate`. Keep them as they are, or ask somebody who has it.";
     // What was released before.
-    Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, also when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
+    Unseeded "unseeded" Denied FailedPrecondition 77 "Begin a new repository with `sealward key generate --new-repository`, or with `sealward guard seed --new-repository` when its keys are made already; an existing one with `sealward guard seed FILE` from its published metadata.";
     Rollback "rollback" Denied FailedPrecondition 77 "A higher version was released. Take the released version and add one.";
     Equivocation "equivocation" Denied FailedPrecondition 77 "This version was released with other bytes. Publish those (`sealward guard republish` gives them back), or take the next version.";
     VersionStep "version-step" Denied PermissionDenied 77 "Versions advance by max_version_step at most; take a nearer one, or raise it by policy.";
@@ -136,7 +136,7 @@ reasons! {
     NoPerson "no-person" Denied PermissionDenied 77 "Only a configured person approves. Come in by one of a [[person]]'s identities; `sealward whoami` shows how the daemon names you.";
     SelfApproval "self-approval" Denied PermissionDenied 77 "Who asks does not approve: another person must do one of both.";
     UnknownApproval "unknown-approval" Denied NotFound 77 "`sealward approve list` shows what waits for you. It may have been used, rejected or expired.";
-    ApprovalDigest "approval-digest" Denied InvalidArgument 77 "The digest is not that of the pending payload. Look at it again with `sealward approve show`; do not approve what you have not read.";
+    ApprovalDigest "approval-digest" Denied InvalidArgument 77 "The digest is not that of the pending payload. Look at it again with `sealward approve show`; do not approve what you have not read. `sealward digest FILE` takes a file's digest as `sign` does.";
     ApprovalRejected "approval-rejected" Denied FailedPrecondition 77 "A person said no to exactly these bytes. Ask them; then sign other bytes, or wait until the rejection expires.";
     ApprovalVoid "approval-void" Denied FailedPrecondition 77 "What the approval was bound to has changed. Ask for the signature again, and approve what is pending then.";
     PendingLimit "pending-limit" Denied ResourceExhausted 77 "Too much waits for approval already. Have it approved or rejected, or wait until it expires; max_pending of the role bounds it.";

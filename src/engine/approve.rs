@@ -1,5 +1,7 @@
 //! ListPending, GetPending, Approve and Reject: people judge what waits for them.
 
+use std::collections::BTreeSet;
+
 use super::audited::Scope;
 use super::pending::about;
 use super::{Call, Engine, Rules, no_grant, parse};
@@ -21,6 +23,8 @@ pub struct Waiting {
     pub needed: u32,
     /// The persons whose approval counts.
     pub approvers: Vec<PersonName>,
+    /// The persons who approved and do not count now.
+    pub uncounted: Vec<PersonName>,
     /// Why it can no longer be used, if so.
     pub void: Option<&'static str>,
 }
@@ -190,7 +194,9 @@ impl Engine {
                 (limits.map_or(1, |limits| limits.approvals), pending.approvers(&rules.grants, freezes))
             }
         };
-        Ok(Waiting { needed, approvers: approvers.into_iter().collect(), void, pending })
+        let given: BTreeSet<&PersonName> = pending.given.iter().map(|given| &given.person).collect();
+        let uncounted = given.into_iter().filter(|person| !approvers.contains(person)).cloned().collect();
+        Ok(Waiting { needed, approvers: approvers.into_iter().collect(), uncounted, void, pending })
     }
 
     fn with_today<T>(&self, rules: &Rules, pending: &Pending, weigh: impl FnOnce(Today<'_>) -> T) -> Result<T, Denial> {

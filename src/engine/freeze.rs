@@ -30,6 +30,17 @@ pub enum FreezeOrder {
     Key(String),
 }
 
+/// What a thaw did, and what it left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thawed {
+    /// False when exactly this scope was not frozen.
+    pub changed: bool,
+    /// Freezes of larger scopes, which still cover this one.
+    pub covering: Vec<Freeze>,
+    /// How many further freezes there are.
+    pub others: usize,
+}
+
 /// What becomes of the switches.
 pub(super) enum Switching {
     /// They stand already as asked for.
@@ -76,9 +87,9 @@ impl Engine {
         .await
     }
 
-    /// Thaws exactly this scope: a freeze of a larger one stays. False when it was not frozen. Takes `operate` besides
-    /// `freeze`: letting signatures out is the more dangerous act.
-    pub async fn thaw(&self, call: &Call, order: FreezeOrder) -> Result<bool, Denial> {
+    /// Thaws exactly this scope: a freeze of a larger one stays. Takes `operate` besides `freeze`: letting signatures out
+    /// is the more dangerous act.
+    pub async fn thaw(&self, call: &Call, order: FreezeOrder) -> Result<Thawed, Denial> {
         self.audited(call, "thaw", async |scope| {
             let rules = self.rules();
             let target = self.admit_scope(&rules, call, order, scope)?;
@@ -86,13 +97,16 @@ impl Engine {
             scope.admit();
             self.check_serving(call)?;
             let event = self.switch_event(call, "thaw", &target, target.to_string());
-            self.switch(&event, |switches| {
+            let thaw = |switches: &Switches| {
                 Ok(match switches.freeze_of(&target) {
                     None => Switching::Unchanged,
                     Some(_) => Switching::To(switches.thawed(&target)),
                 })
-            })
-            .await
+            };
+            let changed = self.switch(&event, thaw).await?;
+            let (covering, others): (Vec<_>, Vec<_>) =
+                self.freezes().into_iter().partition(|freeze| freeze.scope.covers(&target));
+            Ok(Thawed { changed, covering, others: others.len() })
         })
         .await
     }

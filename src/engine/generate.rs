@@ -68,6 +68,13 @@ impl Engine {
         .await
     }
 
+    /// The roles of a key for which nothing can be signed, because their guards are not seeded.
+    pub fn roles_without_guard(&self, key: &KeyRecord) -> Result<Vec<Role>, Denial> {
+        let view = self.ledger.view(&key.repository).map_err(|error| error.denial())?;
+        let is_unseeded = |role: &&Role| !role.is_unguarded() && !view.guards.contains_key(*role);
+        Ok(key.roles.iter().filter(is_unseeded).cloned().collect())
+    }
+
     /// The part that `Rotate` shares. The caller holds the repository's lock.
     pub(super) async fn make_key(
         &self,

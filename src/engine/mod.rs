@@ -6,6 +6,7 @@
 mod approve;
 mod audit;
 mod audited;
+mod begin;
 mod counted;
 mod destroy;
 mod explain;
@@ -41,7 +42,7 @@ pub use audit::{Consistency, Inclusion, Leaves};
 pub use counted::Counted;
 pub use destroy::KeyChange;
 pub use explain::Explanation;
-pub use freeze::FreezeOrder;
+pub use freeze::{FreezeOrder, Thawed};
 pub use generate::KeyOrder;
 pub use key_use::KeyUse;
 pub use keys::key_forms;

@@ -14,13 +14,15 @@ pub enum Refusal {
     #[error("the token is of a kind, or has an extension, that is not accepted")]
     Kind,
     /// No provider is configured for its `iss`.
-    #[error("no configured provider has this token's issuer")]
+    #[error("no configured provider has this token's issuer: compare its `iss` with `issuer`, to the last slash")]
     Issuer,
     /// Its `alg` is not pinned for the provider, or does not fit the type of its key.
     #[error("the token's algorithm is not one that its provider may use")]
     Algorithm,
     /// The provider publishes no key of its `kid`, also when asked again, or was asked a moment ago.
-    #[error("the token's key is not among those that its issuer publishes")]
+    #[error(
+        "the token's key is not among those that its issuer publishes: another issuer of the same name, or a jwks_file that is out of date"
+    )]
     UnknownKey,
     /// The provider's keys could not be fetched. Retry later.
     #[error("the keys of the token's issuer could not be fetched")]
@@ -29,16 +31,20 @@ pub enum Refusal {
     #[error("the token's signature does not verify")]
     Signature,
     /// Its `aud` holds none of ours.
-    #[error("the token is for another audience")]
+    #[error(
+        "the token is for another audience: what the job asks for and `audiences` must be the same, to the last slash"
+    )]
     Audience,
     /// Its `exp` is past.
-    #[error("the token is expired")]
+    #[error("the token is expired: get a new one for each job, and look at both clocks")]
     Expired,
     /// From its `iat`, or now, to its `exp` is longer than the provider's `max_token_lifetime`.
-    #[error("the token is made for longer than its provider's max_token_lifetime")]
+    #[error(
+        "the token is made for longer than its provider's max_token_lifetime: shorten the issuer's tokens, or raise it"
+    )]
     Lifetime,
     /// Its `nbf` or `iat` is in the future.
-    #[error("the token is not valid yet: one of the two clocks is wrong")]
+    #[error("the token is not valid yet: look at both clocks")]
     NotYetValid,
     /// A claim that every token must have (`iss`, `sub`, `aud`, `exp`) is missing or of another type.
     #[error("the token lacks iss, sub, aud or exp, or one of its times is no whole number")]

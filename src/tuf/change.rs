@@ -7,7 +7,9 @@ use crate::domain::root::Roots;
 use super::canonical::{Object, Value, encode_json};
 use super::key_id::{default_form, default_object};
 
-/// The change as JSON: `{"version", "add": {role: [keyid]}, "remove": {role: [keyid]}, "keys": {keyid: key}}`.
+/// The change as JSON: `{"version", "add": {role: [keyid]}, "keys": {keyid: key},
+/// "then": {"version", "remove": {role: [keyid]}}}`. `then` is about the root after it: between the two both keys sign, so
+/// that callers who take one signature satisfy every client. Who takes every signature may do both in one root.
 ///
 /// `version` is that of the root to be made: one above the trusted one, since a staged root may be replaced. A key that
 /// no root lists for the role needs no removal and is left out.
@@ -20,12 +22,13 @@ pub fn root_change_json(roots: &Roots, role: &Role, successor: &PublicKey, old: 
         Value::Object(Object::of(members))
     };
     let keys = Value::Object(Object::of([(added.clone(), default_object(successor))]));
+    // A version is below 2^53, so that it always fits.
+    let integer = |version: u64| Value::Integer(i64::try_from(version).unwrap_or(i64::MAX));
     let change = Value::from([
-        // A version is below 2^53, so that it always fits.
-        ("version", Value::Integer(i64::try_from(version).unwrap_or(i64::MAX))),
+        ("version", integer(version)),
         ("add", per_role(vec![Value::from(added)])),
-        ("remove", per_role(removed)),
         ("keys", keys),
+        ("then", Value::from([("version", integer(version.saturating_add(1))), ("remove", per_role(removed))])),
     ]);
     String::from_utf8_lossy(&encode_json(&change)).into_owned()
 }
@@ -49,7 +52,8 @@ mod tests {
         let old_id = default_form(old.public()).key_id;
         let key: serde_json::Value = serde_json::from_str(&default_form(new.public()).json).unwrap();
         let expected = serde_json::json!({
-            "version": 5, "add": {"timestamp": [new_id]}, "remove": {"timestamp": [old_id]}, "keys": {new_id.clone(): key},
+            "version": 5, "add": {"timestamp": [new_id]}, "keys": {new_id.clone(): key},
+            "then": {"version": 6, "remove": {"timestamp": [old_id]}},
         });
         assert_eq!(change, expected);
     }
@@ -60,6 +64,6 @@ mod tests {
         let roots = Roots::unrooted("acme/app".parse().unwrap());
         let change = root_change_json(&roots, &Role::Snapshot, new.public(), &[old.public().id()]);
         let change: serde_json::Value = serde_json::from_str(&change).unwrap();
-        assert_eq!((&change["version"], &change["remove"]), (&serde_json::json!(1), &serde_json::json!({})));
+        assert_eq!((&change["version"], &change["then"]["remove"]), (&serde_json::json!(1), &serde_json::json!({})));
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use sealward::client::messages::{ListLeavesRequest, SignBatchRequest};
 use sealward::domain::name::Sha256Digest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::pki::{Authority, dns, uri};
 use crate::support::{SOFTWARE, World, sign_request, snapshot, targets, timestamp, tomorrow};
@@ -195,7 +195,9 @@ fn people_who_type_the_page_have_a_release_signed_and_another_one_refused() {
     let write = |name: &str, text: &str| std::fs::write(people.world.path(name), text).unwrap();
     std::fs::create_dir(people.world.path("published")).unwrap();
     write("published/1.targets.json", &first);
-    write("targets.json", &targets(2, &tomorrow()));
+    // As a person writes it: the digest of these bytes is not that of what is signed.
+    let second: Value = serde_json::from_str(&targets(2, &tomorrow())).unwrap();
+    write("targets.json", &format!("{:#}\n", json!({ "signed": second, "signatures": [] })));
     write("next.json", &targets(3, &tomorrow()));
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/approvals.md")).unwrap();
     let blocks = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
@@ -247,6 +249,24 @@ fn what_two_persons_approved_is_signed_and_nothing_else() {
 }
 
 #[test]
+fn an_approval_that_does_not_count_is_named_and_counts_again_when_its_person_is_back() {
+    let people = People::new(2, "");
+    let payload = targets(1, &tomorrow());
+    let id = people.ask(&payload);
+    people.approved("bob", &id, &payload);
+    let (here, gone) = (r#"identities = ["uri:spiffe://acme/bob"]"#, r#"identities = ["uri:spiffe://acme/nobody"]"#);
+    people.world.reconfigure(here, gone);
+    assert_eq!(people.world.reload().0, 0);
+    let (_, text) = people.run("carol", &["approve", "show", &id]);
+    assert!(text.contains("approved   by nobody; it takes 2"), "{text}");
+    assert!(text.contains("bob's approval does not count now"), "{text}");
+    people.world.reconfigure(gone, here);
+    assert_eq!(people.world.reload().0, 0);
+    let (_, text) = people.run("carol", &["approve", "show", &id]);
+    assert!(text.contains("approved   by bob") && !text.contains("does not count"), "{text}");
+}
+
+#[test]
 fn the_command_line_says_who_is_to_be_asked_and_shows_them_the_difference() {
     let people = People::new(1, "");
     let payload = targets(1, &tomorrow());
@@ -259,6 +279,8 @@ fn the_command_line_says_who_is_to_be_asked_and_shows_them_the_difference() {
     let id = text.split("sealward approve show ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let explain = people.world.sealward(&["explain", "--repository", "demo", "--role", "targets", "targets.json"]);
     assert_eq!(explain.status.code(), Some(75), "explain ends as sign would");
+    let explain = String::from_utf8(explain.stdout).unwrap();
+    assert!(explain.starts_with("would be pending: awaits-approval: "), "and has its word for it: {explain}");
 
     let (code, text) = people.run("bob", &["approve", "list"]);
     assert_eq!(code, 0, "{text}");
@@ -271,6 +293,7 @@ fn the_command_line_says_who_is_to_be_asked_and_shows_them_the_difference() {
     assert_eq!(code, 64, "neither a terminal nor a digest: {text}");
     let (code, text) = people.run("bob", &["approve", "accept", &id, "--digest", &"0".repeat(64)]);
     assert_eq!((code, text.contains("approval-digest")), (77, true), "{text}");
+    assert!(text.contains("the digest of a whole file") && text.contains("sealward digest FILE"), "{text}");
     people.approved("bob", &id, &payload);
     assert_eq!(people.world.sealward(&arguments).status.code(), Some(0));
 

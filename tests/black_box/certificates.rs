@@ -169,6 +169,22 @@ fn an_authority_that_is_taken_away_takes_its_certificates_with_it() {
 }
 
 #[test]
+fn a_caller_whose_certificate_another_authority_signed_is_told_so() {
+    let guarded = guarded("", |world, _| {
+        let stranger = Authority::new(&world.path(""), "stranger-ca");
+        stranger.sign(&world.path(""), "stranger", vec![uri("spiffe://example/ci")]);
+    });
+    // In TLS 1.3 the daemon looks at the certificate after the client is done: what it says may come too late to be read.
+    let told = (0..20).any(|_| {
+        let asked = guarded.world.tls_client(guarded.port, "stranger").and_then(|client| guarded.ask(&client));
+        let error = asked.expect_err("it was answered");
+        assert_ne!(error.exit_code(), 0, "{error}");
+        error.advice().contains("client_ca did not sign the certificate")
+    });
+    assert!(told, "not once in twenty times");
+}
+
+#[test]
 fn a_server_certificate_is_renewed_without_a_pause() {
     let guarded = guarded("", |_, _| {});
     let before = guarded.connect("ci");

@@ -11,7 +11,7 @@ fn repository() -> PathBuf {
 }
 
 /// An example with its three roots moved into the world's directory and its callers replaced by us.
-fn example(name: &str) -> String {
+pub(crate) fn example(name: &str) -> String {
     let text = fs::read_to_string(repository().join("hsm-config").join(name)).unwrap();
     text.replace("/etc/sealward", "{dir}")
         .replace("/var/lib/sealward", "{dir}")

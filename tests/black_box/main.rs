@@ -15,6 +15,7 @@ mod delegated;
 mod doors;
 mod examples;
 mod first_light;
+mod first_repository_page;
 mod floods;
 mod guard;
 mod ledger_faults;

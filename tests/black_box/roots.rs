@@ -63,7 +63,12 @@ impl Repository {
     }
 
     fn seed(&self, role: &str, file: &[u8]) -> Result<u64, ClientError> {
-        let request = SeedGuardRequest { repository: "demo".into(), role: role.into(), file: file.to_vec().into() };
+        let request = SeedGuardRequest {
+            repository: "demo".into(),
+            role: role.into(),
+            file: file.to_vec().into(),
+            ..Default::default()
+        };
         self.world.with_client(async |client| client.seed_guard(request).await.map(|answer| answer.version))
     }
 
@@ -236,7 +241,12 @@ fn a_guard_begins_at_published_metadata_that_verifies_and_is_only_raised_by_it()
         RootPlan { version: 7, root: (&[&repository.holders[0]], 1), roles: &roles, expires: &repository.expires };
     let file = root.signed_by(&[&repository.holders[0]]);
     let seed = |role: &str, file: &[u8]| {
-        let request = SeedGuardRequest { repository: "adopted".into(), role: role.into(), file: file.to_vec().into() };
+        let request = SeedGuardRequest {
+            repository: "adopted".into(),
+            role: role.into(),
+            file: file.to_vec().into(),
+            ..Default::default()
+        };
         world.with_client(async |client| client.seed_guard(request).await.map(|answer| answer.version))
     };
     let published = |payload: &str, signer: &Holder| {

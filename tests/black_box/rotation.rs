@@ -346,7 +346,11 @@ fn the_list_shows_where_a_rotation_stands_and_what_to_type() {
     let text = String::from_utf8(world.sealward(&["rotation", "show", "--repository", "demo"]).stdout).unwrap();
     assert!(text.contains("sealward publishes no files and cannot see clients"), "{text}");
     assert!(text.contains("4. next    publish-root") && text.contains("not seen from here"), "{text}");
+    let told = "when 4 to 6 are done: $ sealward root publish --repository demo 2.root.json";
+    assert!(text.contains(told), "{text}");
     asked(world, &["root", "publish", "--repository", "demo", "2.root.json"], 0);
+    let text = String::from_utf8(world.sealward(&["rotation", "show", "--repository", "demo"]).stdout).unwrap();
+    assert_eq!(text.matches("(taken as done, by your `root publish`)").count(), 3, "{text}");
     assert_eq!(next().0, "destroy");
     type_next();
     assert_eq!(next().0, "-", "only time is missing");

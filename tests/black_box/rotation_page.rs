@@ -14,7 +14,7 @@ fn programs() -> PathBuf {
 }
 
 /// Types commands in a world's directory.
-fn typed(world: &World, script: &str) -> Output {
+pub(crate) fn typed(world: &World, script: &str) -> Output {
     let path = format!("{}:{}", programs().display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", script]).current_dir(world.path(""));
@@ -22,6 +22,22 @@ fn typed(world: &World, script: &str) -> Output {
     let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
     output
+}
+
+/// What stands in a page's `sh` blocks.
+pub(crate) fn commands(page: &str) -> String {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page)).unwrap();
+    let mut script = String::new();
+    let mut inside = false;
+    for line in page.lines() {
+        match line {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            _ if inside => script.push_str(&format!("{line}\n")),
+            _ => {}
+        }
+    }
+    script
 }
 
 /// What the page takes for granted: holders, a first root, first metadata.
@@ -65,17 +81,7 @@ fn begun() -> World {
 
 #[test]
 fn an_operator_who_types_the_page_rotates_both_online_keys() {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rotation.md")).unwrap();
-    let mut script = String::new();
-    let mut inside = false;
-    for line in page.lines() {
-        match line {
-            "```sh" => inside = true,
-            "```" => inside = false,
-            _ if inside => script.push_str(&format!("{line}\n")),
-            _ => {}
-        }
-    }
+    let script = commands("rotation.md");
     assert!(script.matches("sealward ").count() >= 20, "{script}");
     let world = begun();
     let before = asked(&world, &["key", "list", "--repository", "demo"], 0)["keys"].clone();

@@ -130,6 +130,16 @@ fn a_freeze_says_what_stands_still_and_how_to_undo_it() {
     }
     let again = says(&world, 0, &["freeze", "--all", "--reason-code", "again"]);
     assert!(again.contains("already (unspecified)"), "{again}");
+    let thawed = says(&world, 0, &["thaw", "--all"]);
+    assert!(!thawed.contains("other scopes"), "there are none: {thawed}");
+    says(&world, 0, &["freeze", "--repository", "demo"]);
+    let role = ["thaw", "--repository", "demo", "--role", "timestamp"];
+    let thawed = says(&world, 0, &role);
+    assert!(thawed.contains("STILL FROZEN by repository demo: sealward thaw --repository demo\n"), "{thawed}");
+    assert_eq!(json(&world, 0, &role)["covering"][0]["covers"], "repository demo");
+    says(&world, 0, &["freeze", "--caller", "unix:7"]);
+    let thawed = says(&world, 0, &["thaw", "--repository", "demo"]);
+    assert!(thawed.starts_with("thawed\nFreezes of other scopes stay (1)"), "{thawed}");
     let subject = "oidc:github:repo:acme/app:it's";
     let frozen = json(&world, 0, &["freeze", "--caller", subject]);
     assert_eq!(frozen["undo"], "sealward thaw --caller 'oidc:github:repo:acme/app:it'\\''s'");

@@ -136,6 +136,20 @@ fn a_holder_signs_one_root_of_a_version_unless_the_other_was_discarded() {
 }
 
 #[test]
+fn a_short_passphrase_is_warned_of_and_taken() {
+    let world = World::new();
+    let told = |passphrase: &str, name: &str| {
+        world.secret("passphrase", passphrase);
+        let line = format!("keygen --state {name} --name {name} --work-factor 10 --passphrase-file passphrase");
+        let output = world.run(&line);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(told("short", "alice").contains("warning: the passphrase is short"));
+    assert!(!told("four words of a kind", "bob").contains("short"));
+}
+
+#[test]
 fn a_medium_that_others_may_use_and_a_wrong_passphrase_are_refused() {
     let world = World::with_proposal();
     let line = world.signing("alice", "proposal.json", "--first", &world.digest("proposal.json"));

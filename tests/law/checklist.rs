@@ -113,6 +113,35 @@ fn the_list_follows_a_rotation_from_its_beginning_to_its_end() {
 }
 
 #[test]
+fn only_a_first_root_is_staged_with_a_pin() {
+    let model = Model::with_first_versions();
+    let pinned = "sealward root stage --repository demo --pin SHA256-that-merge-printed 1.root.json";
+    assert_eq!(line(&model, Step::Stage).command, pinned);
+    assert!(!line(&rooted(), Step::Stage).command.contains("--pin"));
+}
+
+#[test]
+fn what_is_said_of_a_staged_root_is_read_off_the_keys() {
+    let mut model = rooted();
+    model.add(11, "timestamp", KeyState::Pending);
+    let made = line(&model, Step::Stage).detail;
+    assert!(made.contains("list the successor in it"), "{made}");
+    stage_in(&mut model, &full(2, &[1]));
+    let forgotten = line(&model, Step::Stage).detail;
+    assert!(forgotten.contains(&format!("it does not list {}, pending", key_id(11))), "{forgotten}");
+
+    let mut model = rooted();
+    model.add(11, "timestamp", KeyState::Pending);
+    let second = full(2, &[1, 11]);
+    stage_in(&mut model, &second);
+    assert_eq!(line(&model, Step::Stage).detail, "2.root.json is staged");
+    publish_in(&mut model, &second);
+    stage_in(&mut model, &full(3, &[11]));
+    let second_half = line(&model, Step::Stage).detail;
+    assert!(second_half.contains(&format!("without {}, retiring", key_id(1))), "{second_half}");
+}
+
+#[test]
 fn dual_signing_is_done_when_the_newest_metadata_satisfies_both_roots() {
     let mut model = rooted();
     model.add(11, "timestamp", KeyState::Pending);

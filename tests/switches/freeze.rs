@@ -130,8 +130,8 @@ async fn a_freeze_needs_its_verb_for_the_whole_of_its_scope_and_a_thaw_an_operat
                 assert_eq!(reason(engine.thaw(&call(uid), scope.clone()).await), Reason::NoGrant, "{scope:?} by {uid}");
             }
         }
-        assert!(engine.thaw(&call(0), scope.clone()).await.unwrap());
-        assert!(!engine.thaw(&call(0), scope).await.unwrap(), "a second thaw changes nothing");
+        assert!(engine.thaw(&call(0), scope.clone()).await.unwrap().changed);
+        assert!(!engine.thaw(&call(0), scope).await.unwrap().changed, "a second thaw changes nothing");
     }
     assert_eq!(engine.freezes(), []);
 }
@@ -165,9 +165,9 @@ async fn a_freeze_stands_through_restarts_and_is_thawed_by_its_own_scope_alone()
     bench.engine().freeze(&call(0), repository(), "").await.unwrap();
     bench.restart(Some(machine(1)));
     assert_eq!(bench.refusal("timestamp", &timestamp(2, 1)).await, Reason::Frozen);
-    assert!(bench.engine().thaw(&call(0), FreezeOrder::All).await.unwrap());
+    assert!(bench.engine().thaw(&call(0), FreezeOrder::All).await.unwrap().changed);
     assert_eq!(bench.refusal("timestamp", &timestamp(2, 1)).await, Reason::Frozen, "the repository still is");
-    assert!(bench.engine().thaw(&call(0), repository()).await.unwrap());
+    assert!(bench.engine().thaw(&call(0), repository()).await.unwrap().changed);
     bench.sign("timestamp", &timestamp(2, 1)).await.unwrap();
     let acts: Vec<_> = bench.leaves().into_iter().filter_map(|leaf| leaf.subject).collect();
     assert_eq!(

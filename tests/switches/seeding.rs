@@ -1,6 +1,7 @@
 //! A guard that begins at published metadata.
 
 use sealward::domain::name::Role;
+use sealward::domain::outcome::Reason;
 use sealward::tuf::envelope::assemble;
 
 use crate::bench::{Bench, call};
@@ -28,4 +29,31 @@ async fn every_key_that_the_delegator_lists_counts_as_one_that_released_what_a_d
     }
     let guards = &bench.engine().ledger().view(&repository()).unwrap().guards;
     assert_eq!(guards[&role("releases/stable")].barred, [here.id(), elsewhere.public.id()].into());
+}
+
+/// Seven may seed one role of a repository that is new, and no other.
+const ONE_ROLE: &str = r#"
+[[grant]]
+callers = ["unix:7"]
+verbs = ["manage-roots"]
+repositories = ["fresh"]
+roles = ["timestamp"]
+"#;
+
+#[tokio::test]
+async fn a_new_repository_is_begun_once_and_by_whoever_may_seed_each_of_its_roles() {
+    let bench = Bench::new().await;
+    bench.add_rules(ONE_ROLE);
+    let engine = bench.engine();
+    for uid in [4, 7] {
+        let refused = engine.begin_repository(&call(uid), "fresh").await.unwrap_err();
+        assert_eq!(refused.reason, Reason::NoGrant, "{uid}: {refused:?}");
+    }
+    engine.begin_repository(&call(0), "fresh").await.unwrap();
+    let guards = engine.ledger().view(&"fresh".parse().unwrap()).unwrap().guards.clone();
+    assert_eq!(guards.len(), 3);
+    assert!(guards.values().all(|guard| guard.head.is_none() && guard.name.epoch == 1), "{guards:?}");
+    for begun in ["fresh", "demo"] {
+        assert_eq!(engine.begin_repository(&call(0), begun).await.unwrap_err().reason, Reason::NotNew, "{begun}");
+    }
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::cli::adapters::Payload;
 use crate::cli::error::CliError;
+use crate::cli::json;
 use crate::cli::session::Session;
-use crate::cli::{input, json};
 use crate::client::{ClientError, MESSAGE_LIMIT_BYTES, messages};
 use crate::domain::approval::PendingId;
 use crate::domain::name::Sha256Digest;
@@ -26,7 +26,7 @@ pub(super) struct Seen {
 
 impl Seen {
     pub(super) async fn fetch(id: &PendingId, own: Option<&Path>, session: &Session) -> Result<Self, CliError> {
-        let own = own.map(input::read).transpose()?.map(Payload::of_file).transpose()?.map(|file| file.signed);
+        let own = own.map(Payload::read).transpose()?.map(|file| file.signed);
         let request = messages::GetPendingRequest { id: id.to_string() };
         let answer = session.client().await?.get_pending(request).await?;
         let messages::GetPendingResponse { pending, payload, last_payload, last_version, last_digest } = answer;
@@ -70,6 +70,11 @@ impl Seen {
         lines.push(format!("asked by   {}, first at {}", self.pending.requesters.join(", "), self.pending.asked));
         let approvers = if self.pending.approvers.is_empty() { "nobody" } else { &*self.pending.approvers.join(", ") };
         lines.push(format!("approved   by {approvers}; it takes {}", self.pending.needed));
+        for person in &self.pending.uncounted {
+            lines.push(format!(
+                "           {person}'s approval does not count now: no such person, no grant, frozen, or among who asked"
+            ));
+        }
         lines.push(format!("until      {}", self.pending.expires));
         lines.extend(self.pending.keys.iter().map(|key| format!("key        {key}")));
         lines.push(format!("compared   with {}", self.against));

@@ -21,7 +21,7 @@ pub(super) struct Signed {
 pub(super) async fn checkpoint(
     client: &Client,
     trusted: Option<VerifierKey>,
-    output: &Output,
+    output: &mut Output,
 ) -> Result<Signed, CliError> {
     let messages::GetCheckpointResponse { checkpoint: note, verifier_key } =
         client.get_checkpoint(messages::GetCheckpointRequest {}).await?;

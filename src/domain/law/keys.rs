@@ -76,13 +76,7 @@ pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, D
     check_number(repository, &limits, known)?;
     let (mut guards, mut never_listed_by) = (Vec::new(), None);
     if request.new_repository {
-        if !known.guards.is_empty() || known.roots.revision > 0 {
-            return Err(Denial::new(Reason::NotNew, format!("{repository} has a guard or a root")));
-        }
-        let guarded =
-            |(role, limits): &(&Role, &RolePolicy)| limits.custody != Custody::Offline && !role.is_unguarded();
-        let signing = known.policy.roles.iter().filter(guarded);
-        guards.extend(signing.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))));
+        guards = begin(repository, known.policy, known.guards, known.roots)?;
     } else {
         for role in roles.iter().filter(|role| matches!(role, Role::Delegated(_))) {
             if let Some(snapshot) = known.guards.get(&Role::Snapshot).filter(|it| is_new_delegated(role, it, known)) {
@@ -96,6 +90,21 @@ pub fn plan_key(request: &KeyRequest<'_>, known: Known<'_>) -> Result<KeyPlan, D
     let algorithm = choose("algorithm", request.algorithm, limits.iter().filter_map(|(_, limits)| limits.algorithm))?;
     check_allowed(&limits, &keystore, algorithm)?;
     Ok(KeyPlan { keystore, algorithm, state: first_state(roles, known), guards, never_listed_by, largest_message })
+}
+
+/// The guards with which a new repository begins: one at 0 for each role that signs here. (`law.md` section 2)
+pub fn begin(
+    repository: &RepositoryName,
+    policy: &RepositoryPolicy,
+    guards: &BTreeMap<Role, Guard>,
+    roots: &Roots,
+) -> Result<Vec<Guard>, Denial> {
+    if !guards.is_empty() || roots.revision > 0 {
+        return Err(Denial::new(Reason::NotNew, format!("{repository} has a guard or a root")));
+    }
+    let guarded = |(role, limits): &(&Role, &RolePolicy)| limits.custody != Custody::Offline && !role.is_unguarded();
+    let signing = policy.roles.iter().filter(guarded);
+    Ok(signing.map(|(role, _)| Guard::seeded_as_zero(first_epoch(repository, role))).collect())
 }
 
 /// What the request names, else what the roles' policies agree on. Never one of two by chance (I10).

@@ -246,10 +246,12 @@ fn words_of(step: Step, phase: Phase, standing: Standing<'_>) -> (String, String
             };
             (detail, format!("sealward key rotate --repository {repository} --role timestamp"))
         }
-        Step::Stage => (
-            format!("sign {root} in a ceremony; it lists the successor. Staged, both keys sign"),
-            format!("sealward root stage --repository {repository} {root}"),
-        ),
+        Step::Stage => {
+            // Only a first root is pinned, and only then is there a pin to give.
+            let first = standing.roots.is_unrooted();
+            let pin = if first { "--pin SHA256-that-merge-printed " } else { "" };
+            (stage_words(&root, phase, standing), format!("sealward root stage --repository {repository} {pin}{root}"))
+        }
         Step::DualSign => {
             let half = half_signed(standing);
             let names: Vec<&str> = half.iter().map(Role::as_str).collect();
@@ -281,6 +283,33 @@ fn words_of(step: Step, phase: Phase, standing: Standing<'_>) -> (String, String
             )
         }
         Step::Destroy => destroy_words(standing),
+    }
+}
+
+/// What a root does, or did, when it is staged; read off the keys, so that it says nothing that is not so.
+fn stage_words(root: &str, phase: Phase, standing: Standing<'_>) -> String {
+    match phase {
+        Phase::Idle | Phase::Made => {
+            format!(
+                "sign {root} in a ceremony; list the successor in it. Once it is staged, the keys of both roots sign"
+            )
+        }
+        Phase::Published => format!("{root} was signed and handed over"),
+        Phase::Staged => {
+            let of = |state: KeyState| {
+                let ids = standing.keys.iter().filter(|key| key.state == state).map(|key| key.id().to_string());
+                ids.collect::<Vec<_>>().join(", ")
+            };
+            let (pending, retiring) = (of(KeyState::Pending), of(KeyState::Retiring));
+            let mut words = format!("{root} is staged");
+            if !retiring.is_empty() {
+                words.push_str(&format!("; without {retiring}, retiring: cosigns what a listed key signs"));
+            }
+            if !pending.is_empty() {
+                words.push_str(&format!("; it does not list {pending}, pending: signs nothing"));
+            }
+            words
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{Door, freezes, present};
-use crate::engine::{LatchOrder, Reloaded};
+use crate::engine::{LatchOrder, Reloaded, Thawed};
 use crate::wire::v1::{self, admin_service_server::AdminService};
 
 #[tonic::async_trait]
@@ -39,8 +39,9 @@ impl AdminService for Door {
 
     async fn thaw(&self, request: Request<v1::ThawRequest>) -> Result<Response<v1::ThawResponse>, Status> {
         self.serve(request, |door, call, request| async move {
-            let changed = door.engine.thaw(&call, freezes::order(request.scope)?).await?;
-            Ok(v1::ThawResponse { changed })
+            let Thawed { changed, covering, others } = door.engine.thaw(&call, freezes::order(request.scope)?).await?;
+            let covering = covering.iter().map(freezes::present).collect();
+            Ok(v1::ThawResponse { changed, covering, others: others.try_into().unwrap_or(u32::MAX) })
         })
         .await
     }

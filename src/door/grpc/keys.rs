@@ -17,7 +17,9 @@ impl KeyService for Door {
             let v1::GenerateKeyRequest { repository, roles, keystore, algorithm, new_repository } = request;
             let order = KeyOrder { repository, roles, keystore, algorithm, new_repository };
             let record = door.engine.generate_key(&call, order).await?;
-            Ok(v1::GenerateKeyResponse { key: Some(present::key(&record)) })
+            let unseeded = door.engine.roles_without_guard(&record)?;
+            let unseeded = unseeded.into_iter().map(String::from).collect();
+            Ok(v1::GenerateKeyResponse { key: Some(present::key(&record)), unseeded })
         })
         .await
     }

@@ -178,7 +178,7 @@ pub(super) fn root_state(roots: &Roots, keys: &[KeyRecord], now: Instant) -> v1:
 
 pub(super) fn pending(waiting: Waiting) -> v1::Pending {
     let state = waiting.state();
-    let Waiting { pending, needed, approvers, void } = waiting;
+    let Waiting { pending, needed, approvers, uncounted, void } = waiting;
     let rejected = pending.rejection.as_ref().map(|rejection| rejection.code.name());
     let mut answer = v1::Pending {
         id: pending.id().to_string(),
@@ -197,6 +197,7 @@ pub(super) fn pending(waiting: Waiting) -> v1::Pending {
         approvers: approvers.iter().map(ToString::to_string).collect(),
         asked: pending.asked.to_string(),
         expires: pending.expires.to_string(),
+        uncounted: uncounted.iter().map(ToString::to_string).collect(),
     };
     match pending.subject {
         Subject::Act(act) => answer.verb = act.verb,

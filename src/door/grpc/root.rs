@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::Door;
 use super::present;
+use crate::domain::outcome::{Denial, Reason};
 use crate::engine::{NewEpoch, RootUpload};
 use crate::wire::v1::{self, root_service_server::RootService};
 
@@ -78,7 +79,15 @@ impl RootService for Door {
         request: Request<v1::SeedGuardRequest>,
     ) -> Result<Response<v1::SeedGuardResponse>, Status> {
         self.serve(request, |door, call, request| async move {
-            let v1::SeedGuardRequest { repository, role, file } = request;
+            let v1::SeedGuardRequest { repository, role, file, new_repository } = request;
+            if new_repository {
+                if !role.is_empty() || !file.is_empty() {
+                    let detail = "new_repository: all roles begin at 0, so that neither role nor file goes with it";
+                    return Err(Denial::new(Reason::Malformed, detail));
+                }
+                door.engine.begin_repository(&call, &repository).await?;
+                return Ok(v1::SeedGuardResponse::default());
+            }
             let seeded = door.engine.seed_guard(&call, &repository, &role, file.to_vec()).await?;
             Ok(v1::SeedGuardResponse { version: seeded.version.get(), caution: seeded.caution.to_owned() })
         })

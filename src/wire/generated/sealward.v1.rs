@@ -321,6 +321,10 @@ pub struct GenerateKeyResponse {
     /// The record.
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<Key>,
+    /// Roles of the key without a guard: nothing can be signed for them until a key is made with new_repository, or SeedGuard
+    /// begins their guards.
+    #[prost(string, repeated, tag = "2")]
+    pub unseeded: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RotateRequest {
@@ -342,7 +346,8 @@ pub struct RotateResponse {
     /// The pending successor.
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<Key>,
-    /// What the next root must change, as JSON: {"version", "add": {role: \[keyid\]}, "remove": {role: \[keyid\]}, "keys": {...}}.
+    /// What the next root must change, as JSON: {"version", "add": {role: \[keyid\]}, "keys": {...}, "then": {"version", "remove": {role: \[keyid\]}}}.
+    /// `then` is about the root after it, which takes the old keys away.
     #[prost(string, tag = "2")]
     pub root_change_json: ::prost::alloc::string::String,
 }
@@ -629,10 +634,14 @@ pub struct SeedGuardRequest {
     /// The published, signed metadata file.
     #[prost(bytes = "bytes", tag = "3")]
     pub file: ::prost::bytes::Bytes,
+    /// Nothing of the repository was ever published: the guards of all its roles begin at 0, as with GenerateKey's new_repository,
+    /// and no key is made. Role and file are empty then.
+    #[prost(bool, tag = "4")]
+    pub new_repository: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SeedGuardResponse {
-    /// Where the guard begins.
+    /// Where the guard begins. 0 for a new repository.
     #[prost(uint64, tag = "1")]
     pub version: u64,
     /// What cannot be known, in words.
@@ -733,6 +742,10 @@ pub struct Pending {
     /// Until when it waits, YYYY-MM-DDTHH:MM:SSZ.
     #[prost(string, tag = "16")]
     pub expires: ::prost::alloc::string::String,
+    /// The persons who approved and whose approval does not count now: who is no such person any more, lost the grant, is frozen,
+    /// or asked for it meanwhile. It counts again when that is undone.
+    #[prost(string, repeated, tag = "17")]
+    pub uncounted: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetPendingRequest {
@@ -1115,11 +1128,17 @@ pub struct ThawRequest {
     #[prost(message, optional, tag = "1")]
     pub scope: ::core::option::Option<FreezeScope>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ThawResponse {
     /// False when exactly this scope was not frozen. Freezes of other scopes stay.
     #[prost(bool, tag = "1")]
     pub changed: bool,
+    /// Freezes of larger scopes, which still cover this one.
+    #[prost(message, repeated, tag = "2")]
+    pub covering: ::prost::alloc::vec::Vec<Freeze>,
+    /// How many further freezes there are.
+    #[prost(uint32, tag = "3")]
+    pub others: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResolveLatchRequest {
