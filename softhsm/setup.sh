@@ -138,7 +138,7 @@ roles = ["root", "timestamp", "snapshot", "targets"]
 
 [[grant]]
 callers = ["unix:$UID_NOW"]
-verbs = ["audit", "status"]
+verbs = ["operate", "audit", "status"]
 TOML
 
 cat <<TOKEN

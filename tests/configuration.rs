@@ -5,6 +5,8 @@
 
 #[path = "configuration/bad.rs"]
 mod bad;
+#[path = "configuration/check.rs"]
+mod check;
 #[path = "configuration/files.rs"]
 mod files;
 #[path = "configuration/good.rs"]

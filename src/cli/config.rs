@@ -55,6 +55,10 @@ impl Explain {
     fn run(self, output: &mut Output) -> Result<u8, CliError> {
         let Self { config, caller, repository } = self;
         let configuration = load(&config).map_err(CliError::Configuration)?;
+        if let Some(repository) = &repository {
+            let declared = configuration.check_declared(repository);
+            declared.map_err(|error| CliError::Usage(format!("--repository: {error}")))?;
+        }
         let callers = match &caller {
             Some(text) => {
                 let who = Who::parse(text, &configuration);
@@ -151,13 +155,18 @@ fn row(caller: &str, first: &Right, group: &[&Right]) -> [String; 8] {
     [
         caller.to_owned(),
         first.repository.clone(),
-        first.role.clone().unwrap_or_default(),
+        first.role.clone().unwrap_or_else(|| whole(group).to_owned()),
         verbs.join(","),
         lines.join(","),
         limits.map(|limits| limits.custody.name().to_owned()).unwrap_or_default(),
         limits.filter(|_| first.blocked.is_none()).map(keys).unwrap_or_default(),
         limits_text,
     ]
+}
+
+/// What stands for the role where none does.
+fn whole(group: &[&Right]) -> &'static str {
+    if group.iter().any(|right| right.verb.is_per_repository()) { "(whole)" } else { "" }
 }
 
 fn keys(limits: &RolePolicy) -> String {

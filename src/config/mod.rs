@@ -105,7 +105,14 @@ fn assemble(text: &str, file: &str, base: &Path) -> Result<Configuration, Config
     file::check_size(text.len() as u64, file)?;
     let mut report = Report::default();
     let (document, mistakes) = DeTable::parse_recoverable(text);
-    for mistake in mistakes {
+    let headers = if mistakes.is_empty() { Vec::new() } else { single_headers(text) };
+    for (at, name) in &headers {
+        let detail = format!("`[{name}]` is one of several: write `[[{name}]]`, as for each other `{name}`");
+        report.error(Code::Syntax, *at, detail);
+    }
+    // A table that stands twice has each key twice, and the header is the whole mistake.
+    let of_a_header = |mistake: &toml::de::Error| !headers.is_empty() && mistake.message().starts_with("duplicate key");
+    for mistake in mistakes.iter().filter(|mistake| !of_a_header(mistake)) {
         report.error(Code::Syntax, mistake.span().map_or(text.len(), |span| span.start), mistake.message());
     }
     let lines = Lines::of(text);
@@ -117,6 +124,23 @@ fn assemble(text: &str, file: &str, base: &Path) -> Result<Configuration, Config
         }
         None => Err(report.into_errors(&lines, file)),
     }
+}
+
+/// Headers in single brackets of tables that are lists: where they stand, and their names.
+fn single_headers(text: &str) -> Vec<(usize, &'static str)> {
+    let header = |line: &str| {
+        let name = line.trim_start().strip_prefix('[')?.split_once(']')?.0.trim();
+        schema::LISTS.into_iter().find(|list| *list == name)
+    };
+    let mut at = 0;
+    let mut found = Vec::new();
+    for line in text.split_inclusive('\n') {
+        if let Some(name) = header(line) {
+            found.push((at, name));
+        }
+        at += line.len();
+    }
+    found
 }
 
 fn rules_of(oidc: &[(usize, ProviderSettings)]) -> TokenRules {

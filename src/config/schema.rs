@@ -92,6 +92,23 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     (score <= candidate.chars().count().div_ceil(3)).then_some(candidate)
 }
 
+/// As [`nearest`], as the end of a sentence; empty where nothing is near.
+pub(super) fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    nearest(word, known).map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+}
+
+/// The known word that this one is with a letter or two wrong. For words that may be meant as they are: one with a digit
+/// or a separator is.
+pub(super) fn misspelt<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let known = nearest(word, known)?;
+    let wrong = distance(&word.to_lowercase(), known);
+    (word != known && word.bytes().all(|byte| byte.is_ascii_alphabetic()) && wrong <= (known.len() / 3).min(2))
+        .then_some(known)
+}
+
+/// Tables of which a file has several, so that their headers have double brackets.
+pub(super) const LISTS: [&str; 7] = ["listener", "keystore", "repository", "person", "grant", "oidc", "oidc.identity"];
+
 /// Which other table has a key of this name.
 pub(super) fn home_of(key: &str) -> Option<&'static TableKeys> {
     TABLES.iter().find(|table| table.keys.contains(&key))

@@ -160,7 +160,11 @@ impl<'t> Node<'t> {
     pub(super) fn tables(&self, report: &mut Report) -> Vec<Node<'t>> {
         match self.value {
             DeValue::Table(_) => {
-                let detail = format!("{} is a list: write its header in double brackets", self.name);
+                let detail = format!(
+                    "{} is a list: write its header in double brackets, `[[{}]]`",
+                    self.name,
+                    self.name.trim_matches('`')
+                );
                 report.error(Code::WrongType, self.at, detail);
                 Vec::new()
             }

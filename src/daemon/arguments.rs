@@ -76,6 +76,12 @@ pub(super) enum ConfigCommand {
         /// The configuration
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Open the files of listeners and token providers too, but for those that hold a secret
+        #[arg(long)]
+        files: bool,
+        /// End with 78 where there is any warning
+        #[arg(long)]
+        deny_warnings: bool,
     },
 }
 

@@ -67,6 +67,12 @@ pub enum DaemonError {
         /// Why.
         what: String,
     },
+    /// Files that the configuration names, looked at by `config check`. Correct them.
+    #[error("not every file is fit for use:\n{0}")]
+    UnfitFiles(String),
+    /// `config check --deny-warnings` found some.
+    #[error("warnings: {0}; --deny-warnings takes none")]
+    Warnings(usize),
     /// `--dev` where it must not be.
     #[error("{0}")]
     DevRefused(&'static str),
@@ -83,10 +89,11 @@ impl DaemonError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::DevRefused(_) => 64,
+            Self::UnfitFiles(_) | Self::Warnings(_) => 78,
             Self::Config(_) | Self::Listener { .. } | Self::Tokens(_) | Self::LogKey { .. } | Self::File { .. } => 78,
             Self::Ledger(error) | Self::Start(StartError::Ledger(error)) => error.exit_code(),
             Self::Start(StartError::OfflineKeyHere(_)) => 77,
-            Self::Keystore { error, .. } => error.denial().reason.exit_code(),
+            Self::Keystore { error, .. } => error.exit_code(),
             Self::SocketInUse { .. } | Self::Latched(_) => 69,
             Self::Start(StartError::Keystore { denial, .. }) => denial.reason.exit_code(),
             Self::Runtime(_) => 71,

@@ -15,20 +15,17 @@ use crate::keystore::secret::Secrets;
 use crate::keystore::settings::{KindSettings, SecretSource, UnsealSettings};
 use crate::keystore::software::{self, NoteKey, Unseal};
 use crate::ledger::sqlite::{self, SqliteLedger};
-use crate::ledger::{Identity, Ledger as _, LedgerError, Unit};
+use crate::ledger::{Identity, Ledger as _, Unit};
 
 /// `sealwardd init`: with the first administrator, whom the file names or gets.
 pub(super) fn from_file(path: &Path, origin: Option<&str>, administrator: Option<&str>) -> Result<(), DaemonError> {
     // Looked at first, so that a second `init` touches nothing.
     let configuration = super::load(path)?;
-    refuse_second(&configuration)?;
+    sqlite::refuse_existing(&configuration.ledger.directory)?;
     let (configuration, administrator) = administrator::ensure(path, configuration, administrator)?;
-    init(&configuration, origin, &administrator, false)
-}
-
-fn refuse_second(configuration: &Configuration) -> Result<(), DaemonError> {
-    let ledger = configuration.ledger.directory.join("ledger.sqlite3");
-    if ledger.exists() { Err(LedgerError::Exists(ledger).into()) } else { Ok(()) }
+    init(&configuration, origin, &administrator, false)?;
+    say(&format!("serve with: sealwardd --config {}", path.display()));
+    Ok(())
 }
 
 /// Makes the ledger, the log key, and what software keystores need. Refuses when a ledger is there.
@@ -46,7 +43,7 @@ pub(super) fn init(
         (None, false) => format!("{}/sealward-{}", host_name(), &id[..8]),
     };
     check_origin(&origin, dev)?;
-    refuse_second(configuration)?;
+    sqlite::refuse_existing(directory)?;
     let machine = machine::mark(&configuration.machine, &id)?;
     open::private_directory(directory)?;
     let secrets = open::secrets();
@@ -64,9 +61,6 @@ pub(super) fn init(
     say(&format!("made the ledger in {}", directory.display()));
     say(&format!("audit log {}; keep its verifier key where this machine cannot change it:", identity.origin));
     say(&format!("  {verifier_key}"));
-    if !dev {
-        say("serve with: sealwardd --config FILE");
-    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod administrator;
 mod arguments;
+mod check;
 mod clock;
 mod dev;
 mod error;
@@ -55,17 +56,8 @@ fn dispatch(arguments: Arguments) -> Result<(), DaemonError> {
             init::from_file(&config, origin.as_deref(), administrator.as_deref())
         }
         (Some(Command::Recover { config }), _) => init::recover(&load(&config)?),
-        (Some(Command::Config(ConfigCommand::Check { config })), _) => {
-            let configuration = load(&config)?;
-            for note in configuration.threshold_notes() {
-                say(&format!("note: {note}"));
-            }
-            say(&format!(
-                "{}: the text is good, {} warnings; secrets and devices that it names were not opened",
-                config.display(),
-                configuration.warnings.len()
-            ));
-            Ok(())
+        (Some(Command::Config(ConfigCommand::Check { config, files, deny_warnings })), _) => {
+            check::check(&config, files, deny_warnings)
         }
         (Some(Command::Man { directory }), _) => arguments::write_man_page(&directory),
         (None, Some(config)) => run::run(load(&config)?, &config, false),

@@ -17,6 +17,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::DaemonError;
+use super::listen::SocketFile;
 use super::tokens::Tokens;
 use crate::config::settings::ObserveSettings;
 use crate::domain::name::KeystoreName;
@@ -68,7 +69,8 @@ pub(super) async fn update_health(engine: &Engine, health: &mut Health) {
 
 pub(super) enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    /// The file first, so that it goes while the socket is open.
+    Unix(Option<SocketFile>, UnixListener),
 }
 
 pub(super) fn bind(settings: &ObserveSettings) -> Result<Socket, DaemonError> {
@@ -82,7 +84,18 @@ pub(super) fn bind(settings: &ObserveSettings) -> Result<Socket, DaemonError> {
             listener.set_nonblocking(true).map_err(failed)?;
             Ok(Socket::Tcp(TcpListener::from_std(listener).map_err(failed)?))
         }
-        ObserveSettings::Unix(path) => Ok(Socket::Unix(super::listen::bind_observe(Path::new(path))?)),
+        ObserveSettings::Unix(path) => {
+            let (listener, file) = super::listen::bind_observe(Path::new(path))?;
+            Ok(Socket::Unix(Some(file), listener))
+        }
+    }
+}
+
+/// The file of a socket that is about to be served.
+pub(super) fn file_of(socket: &mut Socket) -> Option<SocketFile> {
+    match socket {
+        Socket::Tcp(_) => None,
+        Socket::Unix(file, _) => file.take(),
     }
 }
 
@@ -97,7 +110,7 @@ pub(super) async fn serve(
     let end = super::listen::until(stopped);
     let served = match socket {
         Socket::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(end).await,
-        Socket::Unix(listener) => axum::serve(listener, router).with_graceful_shutdown(end).await,
+        Socket::Unix(_, listener) => axum::serve(listener, router).with_graceful_shutdown(end).await,
     };
     if let Err(error) = served {
         tracing::error!(%error, "the metrics listener failed");

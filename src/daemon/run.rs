@@ -40,8 +40,8 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
     // Sockets first: a second daemon stops before it touches a token.
     let tokens = tokens::open(&configuration)?;
     let bearers: Arc<dyn Bearers> = Arc::clone(&tokens) as _;
-    let sockets = listen::bind(&configuration, &bearers)?;
-    let metrics_socket = configuration.observe.as_ref().map(observe::bind).transpose()?;
+    let mut sockets = listen::bind(&configuration, &bearers)?;
+    let mut metrics_socket = configuration.observe.as_ref().map(observe::bind).transpose()?;
     let engine = open::engine(&configuration, dev)?;
     let issuers = Arc::clone(&tokens);
     engine.warn_besides(Box::new(move || issuers.warnings()));
@@ -50,6 +50,9 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
     let mut tasks = JoinSet::new();
     let limits = Arc::new(LimitsInForce::new(listen::door_limits(&configuration.limits)));
     let tls = listen::tls_of(&sockets);
+    // Declared after the sockets, and so dropped before them where the start ends here.
+    let mut socket_files = listen::files_of(&mut sockets);
+    socket_files.extend(metrics_socket.as_mut().and_then(observe::file_of));
     let in_flight = listen::serve(sockets, &engine, &configuration, &limits, &health_service, &stopped, &mut tasks)?;
     let digest = configuration.digest;
     let reloader = Reloader {
@@ -75,6 +78,8 @@ async fn serve(configuration: Configuration, file: &Path, dev: bool) -> Result<(
     wait_for_stop().await;
     tracing::info!("stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
+    // While we listen still: a daemon that starts now leaves them alone.
+    drop(socket_files);
     // Nobody listens any more when this fails.
     let _ = stop.send(true);
     in_flight.stop();

@@ -8,8 +8,8 @@ use super::generate::optional;
 use super::{Call, Engine, Rules, no_grant, parse};
 use crate::domain::audit_event::{Event, EventKind};
 use crate::domain::freeze::{Freeze, FreezeScope, Frozen, FrozenCaller, ReasonCode};
-use crate::domain::grant::Verb;
-use crate::domain::name::{RepositoryName, Role};
+use crate::domain::grant::{Grants, Verb};
+use crate::domain::name::{Pattern, RepositoryName, Role};
 use crate::domain::outcome::{Denial, Reason};
 use crate::domain::public_key::KeyId;
 use crate::domain::switches::{MOST_FREEZES, Switches};
@@ -206,7 +206,7 @@ impl Engine {
                 (FreezeScope::Key(key), allowed)
             }
         };
-        if allowed { Ok(target) } else { Err(no_grant(call, Verb::Freeze, "over all of this scope")) }
+        if allowed { Ok(target) } else { Err(not_over_all(call, grants, &target)) }
     }
 
     /// A freeze of a name that was mistyped would stop nothing, and look as if it did.
@@ -249,4 +249,25 @@ impl Engine {
         }
         event
     }
+}
+
+/// What of a caller's own grants is told at most.
+const TOLD: usize = 5;
+
+/// Which grant would do, and what the caller may freeze instead. What this says of a key does not tell whether it exists.
+fn not_over_all(call: &Call, grants: &Grants, target: &FreezeScope) -> Denial {
+    let wanted = match target {
+        FreezeScope::All | FreezeScope::Caller(_) => "one with repositories = [\"**\"] and roles = [\"**\"]".to_owned(),
+        FreezeScope::Repository(name) => format!("one for {name} with roles = [\"**\"]"),
+        FreezeScope::Role(repository, role) => format!("one for {role} of {repository}"),
+        FreezeScope::Key(_) => "one for the key's repository and all its roles".to_owned(),
+    };
+    let joined = |patterns: &[Pattern]| {
+        let names: Vec<_> = patterns.iter().take(TOLD).map(Pattern::as_str).collect();
+        format!("{}{}", names.join(", "), if patterns.len() > TOLD { " and more" } else { "" })
+    };
+    let own = grants.of(&call.caller).filter(|grant| grant.verbs.contains(&Verb::Freeze)).take(TOLD);
+    let own: Vec<_> = own.map(|grant| format!("{} of {}", joined(&grant.roles), joined(&grant.repositories))).collect();
+    let own = if own.is_empty() { String::new() } else { format!("; you may freeze {}", own.join("; ")) };
+    no_grant(call, Verb::Freeze, &format!("over all of this scope: it takes {wanted}{own}"))
 }

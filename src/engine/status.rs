@@ -214,7 +214,10 @@ impl Engine {
             }
         }
         warnings.extend(self.key_uses()?.iter().flat_map(KeyUse::warnings));
-        warnings.push("no anchor is set: a restored older copy of this machine's disk cannot be noticed".to_owned());
+        // So in every daemon: nothing to set is kept from anybody, and whoever relies on the log should know.
+        let unanchored = "no anchor: this version has none to set, so a restored older copy of this machine's disk cannot be \
+                          noticed here; compare `sealward audit checkpoint` with one that you keep elsewhere";
+        warnings.push(unanchored.to_owned());
         Ok(warnings)
     }
 }

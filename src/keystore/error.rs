@@ -175,6 +175,14 @@ impl KeystoreError {
         Denial::new(reason, self.to_string())
     }
 
+    /// The exit status of a daemon that could not start for this. 78 where nothing gets better before somebody corrects it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Secret { .. } | Self::Path { .. } | Self::Files { .. } | Self::Exists { .. } => 78,
+            _ => self.denial().reason.exit_code(),
+        }
+    }
+
     /// When to try again, where the keystore can tell.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -1,8 +1,8 @@
 //! Reading PINs, passphrases and identities from where the configuration says they are.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, OFlags};
@@ -32,9 +32,18 @@ impl Secrets {
     /// The file is regular, at most 64 KiB, owned by us or root, and not accessible to group or others; a credential may
     /// be readable by a group, because systemd grants access by an ACL, whose mask shows as the group's bits.
     pub fn read(&self, source: &SecretSource) -> Result<SecretString, KeystoreError> {
+        self.read_or_advise(source, "Write the secret there, into a file of the daemon's user, mode 0600")
+    }
+
+    /// As [`Secrets::read`], with what to do where there is no such file.
+    pub(super) fn read_or_advise(
+        &self,
+        source: &SecretSource,
+        if_missing: &'static str,
+    ) -> Result<SecretString, KeystoreError> {
         match source {
-            SecretSource::File(path) => read_file(path, 0o077),
-            SecretSource::Credential(name) => read_file(&self.credential(name)?, 0o037),
+            SecretSource::File(path) => read_file(path, 0o077, if_missing),
+            SecretSource::Credential(name) => read_file(&self.credential(name)?, 0o037, if_missing),
         }
     }
 
@@ -56,15 +65,18 @@ impl Secrets {
     }
 }
 
-fn read_file(path: &Path, forbidden_bits: u32) -> Result<SecretString, KeystoreError> {
+fn read_file(path: &Path, forbidden_bits: u32, if_missing: &'static str) -> Result<SecretString, KeystoreError> {
     let fault = |cause: String, advice| KeystoreError::Secret { what: path.display().to_string(), cause, advice };
     // Without NONBLOCK a FIFO in this place would hang the start for ever.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::options()
-        .read(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
-        .open(path)
-        .map_err(|error| fault(error.to_string(), "Create the file, readable by the daemon's user only"))?;
+    let file =
+        File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path).map_err(
+            |error| match error.kind() {
+                ErrorKind::NotFound => fault("there is no such file".into(), if_missing),
+                ErrorKind::PermissionDenied => fault(kept_out(path), "chown it to the daemon's user"),
+                _ => fault(error.to_string(), "Check the file system"),
+            },
+        )?;
     let stat = rustix::fs::fstat(&file).map_err(|error| fault(error.to_string(), "Check the file system"))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(fault("not a regular file".into(), "Name a regular file"));
@@ -92,6 +104,20 @@ fn read_file(path: &Path, forbidden_bits: u32) -> Result<SecretString, KeystoreE
         return Err(fault("empty".into(), "Write the secret into it"));
     }
     Ok(SecretString::from(text))
+}
+
+/// What keeps us from a path: the first thing on it that we can see lets us no further.
+pub(super) fn kept_out(path: &Path) -> String {
+    let us = rustix::process::geteuid().as_raw();
+    match path.ancestors().find_map(|at| Some((at, std::fs::metadata(at).ok()?))) {
+        Some((at, metadata)) => format!(
+            "{} belongs to uid {}, mode {:04o}, and the daemon runs as uid {us}",
+            if at == path { "it".to_owned() } else { at.display().to_string() },
+            metadata.uid(),
+            metadata.mode() & 0o7777
+        ),
+        None => format!("uid {us} may not open it"),
+    }
 }
 
 #[cfg(test)]

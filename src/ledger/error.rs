@@ -9,8 +9,22 @@ use crate::domain::outcome::{Denial, Reason};
 #[non_exhaustive]
 pub enum LedgerError {
     /// There is none. It is never made by itself: an empty memory would forget every released version. Not to be retried.
-    #[error("no ledger at {}. If this is a new daemon, make one with `sealwardd init`; otherwise restore the ledger: an empty one would forget every released version", .0.display())]
+    #[error("no ledger at {}. If this is a new daemon, make one with `sealwardd init --config FILE`; otherwise restore the ledger: an empty one would forget every released version", .0.display())]
     Missing(PathBuf),
+    /// It is there, or may be, and this user may not look. Run as its owner, or chown it. Not to be retried.
+    #[error("the ledger at {} cannot be used by uid {us}: {} belongs to uid {owner}, mode {mode:04o}; run as its owner, or chown it", .path.display(), .at.display())]
+    Forbidden {
+        /// What was to be opened.
+        path: PathBuf,
+        /// The file or directory on its path that keeps us out.
+        at: PathBuf,
+        /// The user to whom that belongs.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+        /// The user that this process runs as.
+        us: u32,
+    },
     /// There is one already. `init` never overwrites. Not to be retried.
     #[error("{} exists; `init` never overwrites a ledger", .0.display())]
     Exists(PathBuf),

@@ -26,6 +26,7 @@ mod rotation;
 mod rotation_kills;
 mod rotation_page;
 mod sign_stream;
+mod start_up;
 mod switches;
 mod thresholds;
 mod tokens;

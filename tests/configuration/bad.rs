@@ -384,3 +384,21 @@ fn a_listener_for_tokens_without_a_provider_of_tokens_is_refused() {
     let line = mistake(&least_and(listener));
     assert!(line.contains("[missing-key] a tcp-token listener needs a provider of tokens"), "{line}");
 }
+
+#[test]
+fn single_brackets_around_one_of_several_are_one_mistake_each() {
+    let grant =
+        "[grant]\ncallers = [\"unix:1\"]\nverbs = [\"sign\"]\nrepositories = [\"acme/app\"]\nroles = [\"timestamp\"]\n";
+    let text = usual_with("[[grant]]", "[grant]") + grant + grant;
+    let lines = mistakes(&text);
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for line in lines {
+        assert!(line.contains("[syntax] `[grant]` is one of several: write `[[grant]]`"), "{line}");
+    }
+    let mixed = usual() + grant;
+    let mixed = mistakes(&mixed);
+    assert!(mixed.len() == 1 && mixed[0].contains("write `[[grant]]`"), "{mixed:#?}");
+    // What stands twice for another reason is told as before.
+    let twice = mistakes(&usual_with("name = \"acme/app\"", "name = \"acme/app\"\nname = \"acme/app\""));
+    assert!(twice.len() == 1 && twice[0].contains("duplicate key"), "{twice:#?}");
+}

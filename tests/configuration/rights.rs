@@ -135,6 +135,10 @@ fn the_table_says_what_the_grants_say() {
                     );
                     continue;
                 }
+                if verb == Verb::Freeze {
+                    let whole = rows().any(|row| row.role.is_none());
+                    assert_eq!(whole, grants.allow_whole_repository(&caller, verb, &repository), "{name} {repository}");
+                }
                 let roles = policy
                     .roles
                     .keys()
@@ -224,6 +228,13 @@ fn a_caller_that_is_none_is_refused() {
     for bad in ["", "alice", "unix:x", "person:bob", "unix:1000,", "cn:alice"] {
         assert!(Who::parse(bad, &configuration).is_err(), "{bad}");
     }
+    let tokens = good(&least_and(OVERLAPPING));
+    for (bad, wanted) in [
+        ("oidc:ci/mian", "provider `ci` has no [[oidc.identity]] named `mian`; known: main, any, tags"),
+        ("oidc:ce/main", "no [[oidc]] is named `ce`; did you mean `ci`?"),
+    ] {
+        assert_eq!(Who::parse(bad, &tokens).unwrap_err().to_string(), wanted);
+    }
     let error = Who::parse("person:bob", &configuration).unwrap_err().to_string();
     assert!(error.contains("known: alice"), "{error}");
 }
@@ -232,7 +243,7 @@ fn a_caller_that_is_none_is_refused() {
 #[test]
 fn the_tables_of_the_shipped_files_are_as_they_were() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["ci", "software", "softhsm2"] {
+    for name in ["attended", "ci", "software", "softhsm2"] {
         let file = root.join("hsm-config").join(name).with_extension("toml");
         let output = explain(&["--config", file.to_str().unwrap()]);
         assert!(output.status.success() && !output.stdout.contains(&0x1b), "{output:?}");
@@ -397,6 +408,36 @@ fn a_role_without_a_guard_and_a_freeze_of_roles_only_are_told() {
     let roles_only = "freezes the roles that are shown of demo, not the repository as a whole";
     assert!(some.iter().any(|note| note.starts_with(roles_only)), "{some:?}");
     assert!(!all.iter().any(|note| note.starts_with(roles_only)), "{all:?}");
+}
+
+#[test]
+fn a_freeze_of_a_repository_as_a_whole_and_of_everything_has_a_row() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let alarm = "[[grant]]\ncallers = [\"unix:7\"]\nverbs = [\"freeze\"]\nrepositories = [\"**\"]\nroles = [\"**\"]\n";
+    fs::write(file.path(), least_and(&format!("{OVERLAPPING}{alarm}"))).unwrap();
+    let config = file.path().to_str().unwrap();
+    let table = |more: &[&str]| {
+        let output = explain(&[&["--config", config], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    let has = |rows: &[String], row: &str| rows.iter().any(|line| line.starts_with(row));
+    let (alarm, tags, any) =
+        (table(&["--as", "unix:7"]), table(&["--as", "oidc:ci/tags"]), table(&["--as", "oidc:ci/any"]));
+    assert!(has(&alarm, "** (whole) freeze") && has(&alarm, "demo (whole) freeze"), "{alarm:#?}");
+    assert!(has(&tags, "demo (whole) freeze") && !has(&tags, "**"), "{tags:#?}");
+    assert!(has(&any, "demo snapshot sign,freeze") && !has(&any, "demo (whole)"), "{any:#?}");
+    let one = table(&["--as", "unix:7", "--repository", "demo"]);
+    assert!(has(&one, "demo (whole) freeze") && !has(&one, "**"), "{one:#?}");
+    for (more, wanted) in [
+        (["--repository", "dmeo"], "no [[repository]] declares `dmeo`; did you mean `demo`?"),
+        (["--as", "oidc:ci/nope"], "has no [[oidc.identity]] named `nope`"),
+    ] {
+        let output = explain(&[&["--config", config], &more[..]].concat());
+        assert_eq!(output.status.code(), Some(64), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(wanted), "{output:?}");
+    }
 }
 
 /// As many repositories, and whoever may do everything in all of them, by one pattern and by every name.

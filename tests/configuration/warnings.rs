@@ -272,3 +272,60 @@ fn a_repository_pattern_that_is_never_chosen_is_told() {
         assert!(good(&repositories(first, second)).warnings.is_empty());
     }
 }
+
+#[test]
+fn keys_that_are_made_where_nobody_operates_are_told() {
+    let administrator = |more: &str| {
+        format!(
+            "{}[[grant]]\ncallers = [\"unix:7\"]\nverbs = [\"manage-keys\"]\nrepositories = [\"acme/*\"]\nroles = [\"timestamp\"]\n{more}",
+            usual()
+        )
+    };
+    let told = warning(&administrator(""));
+    assert!(told.contains("[nobody-operates]"), "{told}");
+    let operator = "[[grant]]\ncallers = [\"unix:8\"]\nverbs = [\"operate\"]\n";
+    assert!(good(&administrator(operator)).warnings.is_empty());
+    let half = operator.to_owned() + "repositories = [\"acme/app\"]\nroles = [\"**\"]\n";
+    assert!(good(&administrator(&half)).warnings.iter().any(|line| line.contains("[nobody-operates]")));
+}
+
+#[test]
+fn a_typing_error_is_told_with_what_was_meant() {
+    for (role, meant) in [("snaphot", Some("snapshot")), ("tragets", Some("targets")), ("timestmap", Some("timestamp"))]
+    {
+        misspelt(role, meant);
+    }
+    for role in ["target-x", "targets2", "releases", "stable", "releases/snaphot"] {
+        misspelt(role, None);
+    }
+    for (repositories, roles, wanted) in [
+        ("acme/app", "timestmap", "[repository.role.NAME] there; did you mean `timestamp`?"),
+        ("acme/app", "timestamp timestmap", "`timestmap` means; did you mean `timestamp`?"),
+        ("amce/app", "**", "declares it; did you mean `acme/app`?"),
+        ("acme/app amce/app", "**", "`amce/app` means; did you mean `acme/app`?"),
+    ] {
+        let (text, _) = with_grant("unix:7", "explain", repositories, roles);
+        let told = warning(&text);
+        assert!(told.ends_with(wanted), "{told}");
+    }
+    let (text, _) = with_grant("person:karol", "explain", "acme/app", "timestamp");
+    let text = format!("{text}[[person]]\nname = \"Carol\"\nidentities = [\"unix:7\"]\n");
+    let mistake = super::mistake(&text);
+    assert!(mistake.ends_with("no [[person]] is named `karol`; did you mean `Carol`?"), "{mistake}");
+}
+
+/// A role of this name, signed by somebody, with what the one warning about it suggests.
+fn misspelt(role: &str, meant: Option<&str>) {
+    let table = format!("[repository.role.\"{role}\"]\ncustody = \"online\"\nkeystore = \"hsm\"\n[[grant]]");
+    let text = usual_with("[[grant]]", &table).replace("[\"timestamp\"]", &format!("[\"timestamp\", \"{role}\"]"));
+    let told = good(&text).warnings;
+    match meant {
+        None => assert!(told.is_empty(), "{told:#?}"),
+        Some(meant) => {
+            let wanted = format!(
+                "[role-misspelt] `{role}` of `acme/app` is a delegated role of this name; did you mean `{meant}`?"
+            );
+            assert!(told.len() == 1 && told[0].ends_with(&wanted), "{told:#?}");
+        }
+    }
+}

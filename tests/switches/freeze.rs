@@ -137,6 +137,24 @@ async fn a_freeze_needs_its_verb_for_the_whole_of_its_scope_and_a_thaw_an_operat
 }
 
 #[tokio::test]
+async fn a_refused_freeze_says_which_grant_would_do_and_what_may_be_frozen() {
+    let bench = Bench::new().await;
+    let engine = bench.engine();
+    let key = engine.list_keys(&call(0), "demo").await.unwrap()[0].id().to_string();
+    let said = async |uid, scope: FreezeOrder| engine.freeze(&call(uid), scope, "").await.unwrap_err().detail;
+    let all = said(2, FreezeOrder::All).await;
+    let wanted = "it takes one with repositories = [\"**\"] and roles = [\"**\"]; you may freeze ** of demo";
+    assert!(all.ends_with(wanted), "{all}");
+    let whole = said(1, repository()).await;
+    assert!(whole.contains("one for demo with roles = [\"**\"]; you may freeze timestamp of demo"), "{whole}");
+    let nobody = said(3, role("snapshot")).await;
+    assert!(nobody.ends_with("it takes one for snapshot of demo"), "{nobody}");
+    let unknown = "0".repeat(64);
+    let (known, unknown) = (said(3, FreezeOrder::Key(key)).await, said(3, FreezeOrder::Key(unknown)).await);
+    assert_eq!(known, unknown, "whether a key exists is not told");
+}
+
+#[tokio::test]
 async fn a_freeze_stands_through_restarts_and_is_thawed_by_its_own_scope_alone() {
     let mut bench = Bench::new().await;
     let (first, new) = bench.engine().freeze(&call(0), FreezeOrder::All, "incident-17").await.unwrap();

@@ -30,7 +30,8 @@ fn grant(node: &Node<'_>, persons: &Persons, tokens: &TokenNames, report: &mut R
         if let CallerPattern::Person(name) = &caller
             && !persons.iter().any(|person| person.name == *name)
         {
-            node.report(Code::UnknownReference, format!("no [[person]] is named `{name}`"), report);
+            let near = schema::did_you_mean(name.as_str(), persons.iter().map(|person| person.name.as_str()));
+            node.report(Code::UnknownReference, format!("no [[person]] is named `{name}`{near}"), report);
         }
         tokens.check(node, &caller, report);
         Some(caller)

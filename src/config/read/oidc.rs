@@ -82,20 +82,18 @@ impl TokenNames {
     pub(super) fn check(&self, node: &Node<'_>, caller: &CallerPattern, report: &mut Report) {
         let CallerPattern::Token { provider, identity } = caller else { return };
         let Some(identities) = self.0.get(provider) else {
-            let detail = format!("no [[oidc]] is named `{provider}`{}", advice(provider, self.0.keys()));
+            let detail = format!(
+                "no [[oidc]] is named `{provider}`{}",
+                schema::did_you_mean(provider, self.0.keys().map(String::as_str))
+            );
             return node.report(Code::UnknownReference, detail, report);
         };
         if !identities.contains(identity) {
-            let nearest = advice(identity, identities.iter());
+            let nearest = schema::did_you_mean(identity, identities.iter().map(String::as_str));
             let detail = format!("provider `{provider}` has no [[oidc.identity]] named `{identity}`{nearest}");
             node.report(Code::UnknownReference, detail, report);
         }
     }
-}
-
-fn advice<'k>(name: &str, known: impl Iterator<Item = &'k String>) -> String {
-    let nearest = schema::nearest(name, known.map(String::as_str));
-    nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
 }
 
 fn provider(node: &Node<'_>, base: &Path, report: &mut Report) -> Option<ProviderSettings> {

@@ -19,6 +19,7 @@ pub use self::who::{UnknownCaller, Who};
 pub(super) use self::who::{caller_covers, caller_meets, comes};
 
 use super::overlap::{Budget, Exhausted};
+use super::schema::did_you_mean;
 use super::{Configuration, Position};
 
 const INCOMPLETE: &str = "the file has so many patterns that this table is not complete";
@@ -46,7 +47,8 @@ pub struct Right {
     /// In which repositories: a name, a pattern, or two patterns joined by ` and `, of which a name must match both. `**`
     /// for what concerns the whole daemon.
     pub repository: String,
-    /// For which role; `None` where the role does not count.
+    /// For which role; `None` where the role does not count, and for `freeze` of the repository as a whole (in `**`: of
+    /// everything).
     pub role: Option<String>,
     /// Which `[[grant]]`s give it.
     pub places: Vec<Position>,
@@ -75,6 +77,15 @@ impl Configuration {
         notes.extend(rights.iter().filter_map(unguarded_note));
         notes.extend(self.freeze_note(&rights));
         CallerRights { caller: who.to_string(), identities: who.identity_names(), rights, notes, complete }
+    }
+
+    /// Refuses a repository that no `[[repository]]` declares, with the nearest name that one has.
+    pub fn check_declared(&self, repository: &RepositoryName) -> Result<(), String> {
+        if self.policies.find(repository).is_some() {
+            return Ok(());
+        }
+        let known = self.policies.iter().map(|policy| policy.repositories.as_str());
+        Err(format!("no [[repository]] declares `{repository}`{}", did_you_mean(repository.as_str(), known)))
     }
 
     /// Everybody whom the grants name, in the order of the file; a person's identities are that person.

@@ -43,18 +43,24 @@ pub(in crate::config) fn reached<'p>(
             order,
         };
         if verb.scope() == Scope::Daemon {
-            let all = grant.repositories.iter().any(|pattern| pattern.as_str() == "**");
             let blocked =
                 format!("`{verb}` is about the whole daemon: only a grant with repositories = [\"**\"] gives it");
-            let blocked = (!all).then_some(blocked);
+            let blocked = (!all(&grant.repositories)).then_some(blocked);
             found.push(Reached { blocked, ..row("**", usize::MAX) });
             continue;
+        }
+        if verb == Verb::Freeze && all(&grant.repositories) && all(&grant.roles) {
+            found.push(row("**", usize::MAX));
         }
         for pattern in &nowhere {
             let blocked = Some("no [[repository]] declares it".to_owned());
             found.push(Reached { blocked, ..row(pattern.as_str(), usize::MAX - 1) });
         }
         for (order, repository) in &met {
+            // A freeze of the repository as a whole covers roles that do not exist yet.
+            if verb == Verb::Freeze && all(&grant.roles) {
+                found.push(row(repository, *order));
+            }
             if verb.scope() == Scope::Repository {
                 found.push(row(repository, *order));
                 continue;
@@ -78,6 +84,11 @@ pub(in crate::config) fn reached<'p>(
         }
     }
     Ok(())
+}
+
+/// Whether this is everything. Other patterns that mean as much do not count, as in the daemon's own grants.
+fn all(patterns: &[Pattern]) -> bool {
+    patterns.iter().any(|pattern| pattern.as_str() == "**")
 }
 
 /// Which policies hold for the repositories of a grant's pattern, each with the names that are meant. As

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::config::Configuration;
 use crate::config::overlap::{Budget, Exhausted};
+use crate::config::schema::did_you_mean;
 use crate::config::settings::{ListenerKind, ListenerSettings, TcpCallers};
 use crate::domain::caller::CallerPattern;
 use crate::domain::name::Pattern;
@@ -38,6 +39,7 @@ impl Who {
                 let known = if known.is_empty() { "it names nobody".to_owned() } else { known.join(", ") };
                 return Err(UnknownCaller(format!("the file has no [[person]] `{name}`; known: {known}")));
             }
+            check_token(&identity, &configuration.oidc)?;
             identities.push(identity);
         }
         let name = text.split(',').map(str::trim).collect::<Vec<_>>().join(",");
@@ -177,6 +179,21 @@ impl Who {
     fn has(&self, is: impl Fn(&CallerPattern) -> bool) -> bool {
         self.identities.iter().any(is)
     }
+}
+
+/// Refuses an identity that no token can have here.
+fn check_token(caller: &CallerPattern, providers: &[ProviderSettings]) -> Result<(), UnknownCaller> {
+    let CallerPattern::Token { provider, identity } = caller else { return Ok(()) };
+    let Some(settings) = providers.iter().find(|of| of.name == *provider) else {
+        let near = did_you_mean(provider, providers.iter().map(|of| of.name.as_str()));
+        return Err(UnknownCaller(format!("no [[oidc]] is named `{provider}`{near}")));
+    };
+    if settings.identities.iter().any(|of| of.name == *identity) {
+        return Ok(());
+    }
+    let known: Vec<_> = settings.identities.iter().map(|of| of.name.as_str()).collect();
+    let known = if known.is_empty() { "it has none".to_owned() } else { format!("known: {}", known.join(", ")) };
+    Err(UnknownCaller(format!("provider `{provider}` has no [[oidc.identity]] named `{identity}`; {known}")))
 }
 
 /// Whether one certificate can have both names. One with a SPIFFE id has no other URI.

@@ -6,12 +6,14 @@ use super::File;
 use crate::config::overlap::{Budget, Exhausted};
 use crate::config::report::Report;
 use crate::config::rights::{Reached, caller_covers, reached, reaches_root, repositories_of};
+use crate::config::schema::did_you_mean;
 use crate::domain::grant::{Grant, Scope, Verb};
 use crate::domain::name::{Pattern, Role};
 use crate::domain::policy::RepositoryPolicy;
 
 pub(super) fn collect(file: &File<'_>, budget: &mut Budget, report: &mut Report) -> Result<(), Exhausted> {
     let policies = file.policies();
+    nobody_operates(file, report);
     for (at, grant) in file.grants {
         wildcards_that_reach_targets(*at, grant, &policies, budget, report)?;
         if file.repositories.is_empty() {
@@ -41,7 +43,7 @@ fn verbs_that_reach_nothing(
     reached(grant, policies, budget, &mut rows)?;
     let alive = |verb: &Verb| rows.iter().any(|row| row.verb == *verb && row.blocked.is_none());
     let dead: Vec<Verb> = grant.verbs.iter().copied().filter(|verb| !alive(verb)).collect();
-    let why = |verb: Verb| because(verb, &rows);
+    let why = |verb: Verb| because(verb, &rows, grant, policies);
     if dead.len() == grant.verbs.len() {
         let reason = dead.first().map(|verb| why(*verb)).unwrap_or_default();
         report.warning("grant-never-matches", at, format!("this grant gives nothing: {reason}"));
@@ -53,20 +55,47 @@ fn verbs_that_reach_nothing(
     Ok(dead)
 }
 
-fn because(verb: Verb, rows: &[Reached<'_>]) -> String {
+fn because(verb: Verb, rows: &[Reached<'_>], grant: &Grant, policies: &[&RepositoryPolicy]) -> String {
     let row = rows.iter().find(|row| row.verb == verb && row.blocked.is_some());
     match row {
         Some(Reached { role: Some(role), repository, blocked: Some(blocked), .. }) => {
             format!("{role} of {repository}: {blocked}")
         }
         Some(Reached { repository, blocked: Some(blocked), .. }) if verb.is_per_repository() => {
-            format!("{repository}: {blocked}")
+            let names = policies.iter().map(|policy| policy.repositories.as_str());
+            let known = policies.iter().any(|policy| policy.repositories.as_str() == repository);
+            let near = if known { String::new() } else { did_you_mean(repository, names) };
+            format!("{repository}: {blocked}{near}")
         }
         Some(Reached { blocked: Some(blocked), .. }) => blocked.clone(),
         _ if verb == Verb::Delegate => {
             "of the roles that it names only targets and delegated roles delegate".to_owned()
         }
-        _ => "none of the roles that it names has a [repository.role.NAME] there".to_owned(),
+        _ => {
+            let near: Vec<String> = grant.roles.iter().map(|roles| role_near(roles, policies)).collect();
+            let near = near.into_iter().find(|near| !near.is_empty()).unwrap_or_default();
+            format!("none of the roles that it names has a [repository.role.NAME] there{near}")
+        }
+    }
+}
+
+/// A role that some repository has and whose name a pattern nearly is.
+fn role_near(pattern: &Pattern, policies: &[&RepositoryPolicy]) -> String {
+    let known: BTreeSet<&str> = policies.iter().flat_map(|policy| policy.roles.keys()).map(Role::as_str).collect();
+    if known.contains(pattern.as_str()) { String::new() } else { did_you_mean(pattern.as_str(), known) }
+}
+
+/// Whoever makes keys is there, and nobody who undoes a freeze or a latch.
+fn nobody_operates(file: &File<'_>, report: &mut Report) {
+    let all = |grant: &Grant| grant.repositories.iter().any(|pattern| pattern.as_str() == "**");
+    let operates = |(_, grant): &(usize, Grant)| grant.verbs.contains(&Verb::Operate) && all(grant);
+    let administers = |(_, grant): &&(usize, Grant)| grant.verbs.contains(&Verb::ManageKeys);
+    if let Some((at, _)) = file.grants.iter().find(administers)
+        && !file.grants.iter().any(operates)
+    {
+        let detail = "no grant gives anybody `operate`: nobody may thaw, resolve a latch, or type `sealward reload`; give \
+                      it to the administrator, in a grant that names no repositories and roles";
+        report.warning("nobody-operates", *at, detail);
     }
 }
 
@@ -85,7 +114,8 @@ fn patterns_that_match_nothing(
     for pattern in &grant.repositories {
         let found = repositories_of(pattern, policies, budget)?;
         if found.is_empty() {
-            let detail = format!("no [[repository]] has a name that `{pattern}` means");
+            let near = did_you_mean(pattern.as_str(), policies.iter().map(|policy| policy.repositories.as_str()));
+            let detail = format!("no [[repository]] has a name that `{pattern}` means{near}");
             report.warning("pattern-never-matches", at, detail);
         }
         met.extend(found.into_iter().map(|(order, _)| order));
@@ -101,8 +131,9 @@ fn patterns_that_match_nothing(
     for pattern in &grant.roles {
         budget.spend(roles.len())?;
         if !roles.iter().any(|role| pattern.matches(role.as_str())) {
+            let near = role_near(pattern, policies);
             let detail =
-                format!("no role of the repositories that this grant is for has a name that `{pattern}` means");
+                format!("no role of the repositories that this grant is for has a name that `{pattern}` means{near}");
             report.warning("pattern-never-matches", at, detail);
         }
     }

@@ -6,6 +6,7 @@ use super::File;
 use crate::config::overlap::{Budget, Exhausted};
 use crate::config::report::Report;
 use crate::config::rights::{Who, caller_meets};
+use crate::config::schema;
 use crate::domain::caller::CallerPattern;
 use crate::domain::grant::{Grant, Verb};
 use crate::domain::name::{Pattern, Role};
@@ -27,6 +28,13 @@ pub(super) fn collect(file: &File<'_>, budget: &mut Budget, report: &mut Report)
         }
         for (role, limits) in policy.limits() {
             let at = file.roles.get(index).and_then(|roles| roles.get(role)).copied().unwrap_or(*at);
+            if let Some(meant) = schema::misspelt(role, ["targets", "snapshot", "timestamp"]) {
+                let detail = format!(
+                    "`{role}` of `{}` is a delegated role of this name; did you mean `{meant}`?",
+                    policy.repositories
+                );
+                report.warning("role-misspelt", at, detail);
+            }
             if limits.unguarded {
                 let detail = format!(
                     "`{role}` of `{}` has no guard, nor has targets under its keys: type, expiry, size and rate are \

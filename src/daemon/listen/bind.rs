@@ -1,9 +1,9 @@
 //! Sockets that the daemon binds by itself.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener as StdUnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener};
 
@@ -15,7 +15,7 @@ pub(super) fn unix(
     mode: u32,
     group: Option<&SocketGroup>,
     name: &str,
-) -> Result<UnixListener, DaemonError> {
+) -> Result<(UnixListener, SocketFile), DaemonError> {
     let failed = |error: std::io::Error| DaemonError::Listener {
         name: name.to_owned(),
         what: format!("{}: {error}", path.display()),
@@ -25,10 +25,20 @@ pub(super) fn unix(
             let what = format!("{} exists and is no socket; it is left alone", path.display());
             return Err(DaemonError::Listener { name: name.to_owned(), what });
         }
-        // A socket that nobody answers on was left by a crash. Any other answer, a refusal of rights say, is somebody's.
+        // A socket that nobody answers on was left by a crash. Any other answer is somebody's.
         match std::os::unix::net::UnixStream::connect(path) {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 fs::remove_file(path).map_err(failed)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                let what = format!(
+                    "the socket file {} belongs to uid {}, and uid {} may not ask whether somebody listens there; if nobody \
+                     does, remove it, or run as that user",
+                    path.display(),
+                    metadata.uid(),
+                    rustix::process::geteuid().as_raw()
+                );
+                return Err(DaemonError::Listener { name: name.to_owned(), what });
             }
             _ => return Err(DaemonError::SocketInUse { at: path.display().to_string() }),
         }
@@ -43,13 +53,43 @@ pub(super) fn unix(
     let bound = StdUnixListener::bind(path);
     rustix::process::umask(before);
     let listener = bound.map_err(failed)?;
+    let file = SocketFile::of(path);
     if let Some(group) = group {
         let gid = group_id(group).map_err(|what| DaemonError::Listener { name: name.to_owned(), what })?;
         std::os::unix::fs::chown(path, None, Some(gid)).map_err(failed)?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    UnixListener::from_std(listener).map_err(failed)
+    Ok((UnixListener::from_std(listener).map_err(failed)?, file))
+}
+
+/// A socket file that we made. It goes when this is dropped, so that nobody finds one behind which nobody listens. To be
+/// dropped while the socket is open: until then no other daemon takes the path.
+pub(in crate::daemon) struct SocketFile {
+    path: PathBuf,
+    made: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), made: inode(path) }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Whatever else stands there by now is somebody else's.
+        if self.made.is_some()
+            && inode(&self.path) == self.made
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::debug!(path = %self.path.display(), %error, "the socket file stays");
+        }
+    }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// A name is looked up in /etc/group: the daemon links no name service, which would load code of others.

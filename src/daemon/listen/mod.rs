@@ -21,10 +21,13 @@ use tonic::transport::Server;
 
 use self::accept::{Tcp, accept};
 use self::activated::Activated;
+pub(super) use self::bind::SocketFile;
 pub(super) use self::tls::{Terms, Tls};
 use super::DaemonError;
 use crate::config::Configuration;
-use crate::config::settings::{LimitSettings, ListenerKind, ListenerSettings, TcpEndpoint, UnixEndpoint};
+use crate::config::settings::{
+    LimitSettings, ListenerKind, ListenerSettings, TcpCallers, TcpEndpoint, TcpSettings, UnixEndpoint,
+};
 use crate::door::grpc::{Health, InFlight, routes};
 use crate::door::limits::{Limits, LimitsInForce};
 use crate::door::peer::Bearers;
@@ -32,6 +35,8 @@ use crate::engine::Engine;
 
 /// A socket that is bound, with its listener's settings.
 pub(super) struct Socket {
+    /// First, so that it goes while the socket is open.
+    file: Option<SocketFile>,
     settings: ListenerSettings,
     kind: Kind,
 }
@@ -46,9 +51,12 @@ pub(super) fn bind(configuration: &Configuration, bearers: &Arc<dyn Bearers>) ->
     let mut handed_in = Activated::take();
     let bound = |settings: &ListenerSettings| {
         let failed = |what: String| DaemonError::Listener { name: settings.name.clone(), what };
+        let mut file = None;
         let kind = match &settings.kind {
             ListenerKind::Unix(UnixEndpoint::Bind { path, mode, group }) => {
-                Kind::Unix(bind::unix(path, *mode, group.as_ref(), &settings.name)?)
+                let (listener, made) = bind::unix(path, *mode, group.as_ref(), &settings.name)?;
+                file = Some(made);
+                Kind::Unix(listener)
             }
             ListenerKind::Unix(UnixEndpoint::Activation(name)) => Kind::Unix(handed_in.unix(name).map_err(failed)?),
             ListenerKind::Tcp(tcp) => {
@@ -60,7 +68,7 @@ pub(super) fn bind(configuration: &Configuration, bearers: &Arc<dyn Bearers>) ->
                 Kind::Tcp(Tcp { listener, tls })
             }
         };
-        Ok(Socket { settings: settings.clone(), kind })
+        Ok(Socket { file, settings: settings.clone(), kind })
     };
     configuration.listeners.iter().map(bound).collect()
 }
@@ -72,9 +80,24 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
+/// What is wrong with the files of a listener that hold no secret.
+pub(super) fn unfit_files(tcp: &TcpSettings) -> Vec<String> {
+    let certificate = callers::certificates(&tcp.server.certificate).err();
+    let callers = match &tcp.callers {
+        TcpCallers::Certificates(mtls) => callers::Callers::of(mtls).err(),
+        TcpCallers::Tokens => None,
+    };
+    certificate.into_iter().chain(callers).collect()
+}
+
 /// The metrics socket: for us and for root.
-pub(super) fn bind_observe(path: &Path) -> Result<UnixListener, DaemonError> {
+pub(super) fn bind_observe(path: &Path) -> Result<(UnixListener, SocketFile), DaemonError> {
     bind::unix(path, 0o600, None, "observe")
+}
+
+/// The files of sockets that are about to be served.
+pub(super) fn files_of(sockets: &mut [Socket]) -> Vec<SocketFile> {
+    sockets.iter_mut().filter_map(|socket| socket.file.take()).collect()
 }
 
 /// The TLS of every TCP listener, by its name.
@@ -129,7 +152,7 @@ pub(super) fn serve(
 ) -> Result<InFlight, DaemonError> {
     let in_flight = InFlight::default();
     let limits = configuration.limits;
-    for Socket { settings, kind } in sockets {
+    for Socket { file: _, settings, kind } in sockets {
         let name: Arc<str> = settings.name.as_str().into();
         let failed = |what: String| DaemonError::Listener { name: settings.name.clone(), what };
         let all = routes(Arc::clone(engine), Arc::clone(door), in_flight.clone(), health.clone())

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::keystore::KeystoreError;
+use crate::keystore::secret::kept_out;
 
 /// The largest file that is read, in bytes. An encrypted RSA key of 4096 bit has about 2.7 KiB.
 pub(super) const LARGEST_FILE: usize = 64 << 10;
@@ -36,6 +37,7 @@ impl PrivateDirectory {
                 "`sealwardd init` makes it; if it was there before, restore it: its keys are in it",
             ),
             Errno::NOTDIR | Errno::LOOP => fault("a symlink, or not a directory".into(), "Name the directory itself"),
+            Errno::ACCESS => fault(kept_out(path), "chown it, and what is in it, to the daemon's user"),
             error => fault(error.to_string(), "Make it a directory of the daemon's user, mode 0700"),
         })?;
         let stat = rustix::fs::fstat(&handle).map_err(|error| fault(error.to_string(), "Check the file system"))?;

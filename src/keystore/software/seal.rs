@@ -19,6 +19,10 @@ const LARGEST_WORK_FACTOR: u8 = 20;
 /// The smallest one: below, a passphrase is guessed.
 const SMALLEST_WORK_FACTOR: u8 = 10;
 
+/// What to do for want of it.
+const LOST: &str = "A new daemon needs a new one (`sealwardd init` makes identities); for any other restore it from your backup: a \
+                    new one does not open what the old one sealed";
+
 /// What opens a directory of age files.
 ///
 /// A passphrase opens one file, `identity.age`, and the identity in it opens the others. If each key were encrypted to
@@ -42,7 +46,7 @@ impl Unseal {
     pub fn resolve(settings: &UnsealSettings, secrets: &Secrets) -> Result<Self, KeystoreError> {
         match settings {
             UnsealSettings::Identity(source) => {
-                let text = secrets.read(source)?;
+                let text = secrets.read_or_advise(source, LOST)?;
                 let identity = parse_identity(text.expose_secret()).map_err(|cause| KeystoreError::Secret {
                     what: format!("{source:?}"),
                     cause: cause.to_owned(),
@@ -51,7 +55,7 @@ impl Unseal {
                 Ok(Self::Identity(Box::new(identity)))
             }
             UnsealSettings::Passphrase { source, work_factor } => {
-                Ok(Self::Passphrase { passphrase: secrets.read(source)?, work_factor: *work_factor })
+                Ok(Self::Passphrase { passphrase: secrets.read_or_advise(source, LOST)?, work_factor: *work_factor })
             }
         }
     }

@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 pub use create::create;
+pub use place::refuse_existing;
 pub use recover::{Recovery, recover};
 
 use self::place::Place;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -37,9 +37,7 @@ pub(super) struct Place {
 impl Place {
     /// Takes the directory of an existing ledger.
     pub(super) fn take(directory: &Path) -> Result<Self, LedgerError> {
-        if !directory.join(DATABASE).is_file() {
-            return Err(LedgerError::Missing(directory.to_owned()));
-        }
+        refuse_missing(directory)?;
         let place = Self::lock(directory)?;
         if place.sealed_copy().exists() {
             return Err(LedgerError::Faulted("a recovery was interrupted".to_owned()));
@@ -55,17 +53,13 @@ impl Place {
     /// Takes a directory in which a ledger is to be made; makes it when it is not there.
     pub(super) fn prepare(directory: &Path) -> Result<Self, LedgerError> {
         fs::create_dir_all(directory).map_err(|error| not_writable(directory, &error))?;
-        if directory.join(DATABASE).exists() {
-            return Err(LedgerError::Exists(directory.join(DATABASE)));
-        }
+        refuse_existing(directory)?;
         Self::lock(directory)
     }
 
     /// Takes the directory of a ledger whatever its state: for recovery.
     pub(super) fn take_faulted(directory: &Path) -> Result<Self, LedgerError> {
-        if !directory.join(DATABASE).is_file() {
-            return Err(LedgerError::Missing(directory.to_owned()));
-        }
+        refuse_missing(directory)?;
         Self::lock(directory)
     }
 
@@ -128,6 +122,25 @@ impl Place {
     }
 }
 
+/// Refuses a directory in which a ledger is, or in which one may be that this user cannot see.
+pub fn refuse_existing(directory: &Path) -> Result<(), LedgerError> {
+    if is_there(directory)? { Err(LedgerError::Exists(directory.join(DATABASE))) } else { Ok(()) }
+}
+
+fn refuse_missing(directory: &Path) -> Result<(), LedgerError> {
+    if is_there(directory)? { Ok(()) } else { Err(LedgerError::Missing(directory.to_owned())) }
+}
+
+/// "None" only where the system says so: a ledger that we may not see must not be taken for one that was never made.
+fn is_there(directory: &Path) -> Result<bool, LedgerError> {
+    let path = directory.join(DATABASE);
+    match fs::metadata(&path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(not_writable(&path, &error)),
+    }
+}
+
 fn refuse_network(directory: &Path) -> Result<(), LedgerError> {
     let Ok(stat) = rustix::fs::statfs(directory) else {
         return Ok(()); // what follows will fail with its own word
@@ -144,6 +157,18 @@ fn refuse_network(directory: &Path) -> Result<(), LedgerError> {
 pub(super) fn not_writable(path: &Path, error: &std::io::Error) -> LedgerError {
     if error.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) {
         return LedgerError::DiskFull;
+    }
+    if error.raw_os_error() == Some(rustix::io::Errno::ACCESS.raw_os_error())
+        && let Some((at, metadata)) = path.ancestors().find_map(|at| Some((at, fs::metadata(at).ok()?)))
+    {
+        // The first thing that we can see is the one that lets us no further.
+        return LedgerError::Forbidden {
+            path: path.to_owned(),
+            at: at.to_owned(),
+            owner: metadata.uid(),
+            mode: metadata.mode() & 0o7777,
+            us: rustix::process::geteuid().as_raw(),
+        };
     }
     LedgerError::ReadOnly { path: path.to_owned(), what: error.to_string() }
 }
