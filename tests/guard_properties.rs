@@ -108,11 +108,22 @@ impl Observer {
         self.epochs.get(&role).copied().unwrap_or_default()
     }
 
-    /// Whether a released payload listed this version of a role, in the role's epoch or, more carefully, in any.
-    fn is_listed(&self, role: usize, number: u64, in_any_epoch: bool) -> bool {
-        self.listed.iter().any(|(other, epoch, listed)| {
-            *other == role && *listed == number && (in_any_epoch || *epoch == self.epoch(role))
-        })
+    /// Whether a released payload listed this version of a role in the role's epoch.
+    fn is_listed(&self, role: usize, number: u64) -> bool {
+        self.listed.contains(&(role, self.epoch(role), number))
+    }
+
+    /// Whether one listed this version or a higher one in any epoch. Of what was withdrawn the law remembers the highest
+    /// version alone, and takes it to stand for all below.
+    fn may_be_listed(&self, role: usize, number: u64) -> bool {
+        self.listed.iter().any(|(other, _, listed)| *other == role && *listed >= number)
+    }
+
+    /// Whether nothing before its newest version holds a role to what it listed, and it names less than the newest now.
+    fn lists_its_first_below_a_head(&self, role: usize, listing: &BTreeMap<&'static str, u64>) -> bool {
+        let newest = |entry: &str| ["", "snapshot", "targets"].iter().position(|name| *name == entry);
+        self.before.get(&role).is_none_or(BTreeMap::is_empty)
+            && listing.iter().any(|(entry, listed)| newest(entry).is_some_and(|role| *listed < self.head(role).0))
     }
 
     /// `law.md` 2 and 3.3 in a few lines, with the whole history at hand. Where a version was listed in an earlier epoch
@@ -128,10 +139,10 @@ impl Observer {
             if released == text {
                 return Some(true);
             }
-            if *supersedes >= SUPERSEDES || self.is_listed(role, number, false) {
+            if *supersedes >= SUPERSEDES || self.is_listed(role, number) {
                 return Some(false);
             }
-            careful = self.is_listed(role, number, true);
+            careful = self.may_be_listed(role, number);
             before = self.before.get(&role).cloned().unwrap_or_default();
         }
         let near = |new: u64, old: u64| new >= old && new - old <= 10;
@@ -160,7 +171,7 @@ impl Observer {
             Some((_, supersedes)) => {
                 // A supersede counts from the head that it replaces.
                 before = self.before.get(&role).cloned().unwrap_or_default();
-                assert!(!self.is_listed(role, number, false), "I1: {number} of role {role} was out");
+                assert!(!self.is_listed(role, number), "I1: {number} of role {role} was out");
                 self.signed.remove(&role);
                 supersedes + 1
             }
@@ -321,9 +332,9 @@ fn offer(
         Some(one) => Keys::One(records.iter().find(|record| record.id() == key_id(numbers[one])).unwrap()),
     };
     let decided = model.decide_with(name, text, asked);
-    // A role that lists, and whose guard began anew, may name only what the listed role still has in mind.
-    let forgotten =
-        observer.epoch(role) > 0 && decided.as_ref().is_err_and(|denial| denial.reason == Reason::ListedUnreleased);
+    // A role that lists, and whose guard began anew or lists its first, may name only what the listed role still has in mind.
+    let forgotten = (observer.epoch(role) > 0 || observer.lists_its_first_below_a_head(role, listing))
+        && decided.as_ref().is_err_and(|denial| denial.reason == Reason::ListedUnreleased);
     match observer.allows(role, number, text, listing) {
         Some(allowed) if !forgotten => {
             assert_eq!(decided.is_ok(), allowed && !eligible.is_empty(), "{text}\n{:?}", decided.err());
