@@ -124,7 +124,7 @@ reasons! {
     VersionStep "version-step" Denied PermissionDenied 77 "Versions advance by max_version_step at most; take a nearer one, or raise it by policy.";
     ListedRollback "listed-rollback" Denied FailedPrecondition 77 "A listed version is lower than the one listed before; clients would refuse it as a rollback.";
     ListedStep "listed-step" Denied PermissionDenied 77 "A listed version jumps by more than max_version_step, or is above first_listed_max when first seen.";
-    ListedUnreleased "listed-unreleased" Denied FailedPrecondition 77 "The listed version was not released here. Sign the listed role first.";
+    ListedUnreleased "listed-unreleased" Denied FailedPrecondition 77 "Sign the listed role first, then list its newest release: an older one is remembered only while something lists it.";
     EntryRemoved "entry-removed" Denied FailedPrecondition 77 "Keep the entry at its last version: clients that hold the older snapshot would refuse one without it.";
     NotKept "not-kept" Denied NotFound 77 "Only the newest released payload of a role is kept, and only up to 8 MiB. Take the file from where it was published, or sign the next version.";
     RecoveryNotAllowed "recovery-not-allowed" Denied FailedPrecondition 77 "Publish a root that lists none of the role's keys that released in this epoch, sign nothing with the new ones before, and recover then. Rotation alone begins no epoch.";
