@@ -41,7 +41,7 @@ pub(super) fn check_listed(
         let role = Role::from_listed_file(file).filter(|role| unguarded::is_held(situation, role));
         let held = role.and_then(|role| situation.guards.get(&role));
         if held.is_some_and(|listed| !listed.has_released(entry.version)) {
-            let detail = format!("`{file}` version {} was not released here", entry.version);
+            let detail = format!("`{file}` version {} is no release that is remembered here", entry.version);
             return Err(Denial::new(Reason::ListedUnreleased, detail));
         }
     }
